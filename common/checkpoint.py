@@ -1,0 +1,108 @@
+"""Checkpoints that are whole or not there: a folder each, renamed into place, checked by size and checksum when read.
+
+A checkpoint holds three things, none of which can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file with counters
+and the states of random generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints are kept.
+"""
+
+import json
+import os
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from common.cli import UsageError
+from common.lazy import tf
+
+KEEP = 2
+FORMAT = 1
+
+
+def save(folder, step, identity, tensors, state, arrays=None):
+    """Write checkpoint `step` into `folder` and drop all but the last two.
+
+    Args:
+        folder: the run's `checkpoint/`.
+        step: orders the checkpoints.
+        identity: dict of what must agree when it is read (recipe, environment).
+        tensors: dict name → model, optimizer or other trackable.
+        state: dict that JSON can hold.
+        arrays: dict name → numpy array.
+
+    Raises:
+        OSError: the disk is full or read-only; earlier checkpoints stay.
+    """
+    folder = Path(folder)
+    new = folder / f".{step:012d}"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    tf.train.Checkpoint(**tensors).write(str(new / "tensors"))
+    for name, array in (arrays or {}).items():
+        np.save(new / f"{name}.npy", array, allow_pickle=False)
+    (new / "state.json").write_text(json.dumps(state))
+    files = {path.name: [path.stat().st_size, checksum(path)] for path in sorted(new.iterdir())}
+    (new / "manifest.json").write_text(json.dumps({"format": FORMAT, "identity": identity, "files": files}))
+    final = folder / f"{step:012d}"
+    if final.exists():  # the same step again: put the new one in its place
+        os.replace(final, folder / f".{step:012d}.old")
+    os.replace(new, final)
+    for stale in [*folder.glob(".*"), *checkpoints(folder)[:-KEEP]]:
+        shutil.rmtree(stale)
+
+
+def restore(folder, identity, tensors):
+    """Read the newest checkpoint of `folder` into `tensors`.
+
+    Args:
+        folder: the run's `checkpoint/`.
+        identity: as it was saved.
+        tensors: dict name → model, optimizer or other trackable, built already; nothing is changed unless every check passed.
+
+    Returns:
+        (state, arrays) as they were saved.
+
+    Raises:
+        UsageError: no checkpoint, or one that is damaged, foreign, or of a network with other shapes.
+    """
+    path = (checkpoints(folder) or [None])[-1]
+    if path is None:
+        raise UsageError(f"no checkpoint in {folder}")
+    manifest = _json(path / "manifest.json", path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UsageError(f"{path} is not a checkpoint that this version reads")
+    if manifest.get("identity") != identity:
+        raise UsageError(f"{path} is foreign: saved by {manifest.get('identity')}, wanted {identity}")
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.is_file() or [file.stat().st_size, checksum(file)] != expected:
+            raise UsageError(f"{path} is damaged: {name} is not as it was written")
+    reader = tf.train.load_checkpoint(str(path / "tensors"))
+    shapes = sorted(map(tuple, reader.get_variable_to_shape_map().values()))
+    wanted = sorted(tuple(v.shape) for t in tensors.values() for v in t.variables)
+    if [s for s in shapes if len(s)] != [s for s in wanted if len(s)]:
+        raise UsageError(f"{path} holds a network of other shapes")
+    tf.train.Checkpoint(**tensors).read(str(path / "tensors")).assert_existing_objects_matched()
+    arrays = {file.stem: np.load(file, allow_pickle=False) for file in path.glob("*.npy")}
+    return _json(path / "state.json", path), arrays
+
+
+def checkpoints(folder):
+    """Paths of the whole checkpoints in `folder`, oldest first."""
+    return sorted(path for path in Path(folder).glob("[0-9]*") if path.is_dir())
+
+
+def checksum(path):
+    """CRC-32 of a file: a guard against accidents, not against forgery."""
+    crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _json(file, path):
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        raise UsageError(f"{path} is damaged: {file.name} cannot be read") from None

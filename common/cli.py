@@ -1,0 +1,169 @@
+"""The command line of a recipe: Fire reads it, `strict` makes it answer for every word.
+
+Fire alone reports an unknown flag after the function has run, takes `--x=false` for a true string and `1e5` for a float. `strict`
+checks the names before anything runs and turns every value into the type that `train` declares:
+
+    def train(episodes: Count = 200, gamma: Fraction = 0.99, resume: bool = False): ...
+
+    if __name__ == "__main__":
+        fire.Fire(strict(train))
+"""
+
+import difflib
+import functools
+import inspect
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import gymnasium as gym
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done as asked: one line on stderr, exit code 2."""
+
+
+class Range(NamedTuple):
+    """The interval a number must lie in; `open_low` leaves the lower end out."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+
+    def __contains__(self, value):
+        return (self.low < value if self.open_low else self.low <= value) and value <= self.high
+
+    def __str__(self):
+        low = f"{'above' if self.open_low else 'at least'} {self.low}"
+        return low if self.high == math.inf else f"{low} and at most {self.high}"
+
+
+Count = Annotated[int, Range(1)]  # 1, 2, 3, …
+Natural = Annotated[int, Range(0)]  # 0, 1, 2, …
+Positive = Annotated[float, Range(0.0, open_low=True)]  # a rate
+Fraction = Annotated[float, Range(0.0, 1.0)]  # a probability, a discount
+
+# The flags that may differ between a run and its continuation.
+RESUMABLE = {"logdir", "resume", "episodes"}
+
+
+def strict(train, argv=None):
+    """Wrap `train` for `fire.Fire` so that bad input never reaches it.
+
+    Args:
+        train: the recipe's function; each parameter annotated and with a default.
+        argv: the words to check, without the program's name; those of this process by default.
+
+    Returns:
+        A function for Fire that returns nothing. It exits with code 2 and one line on stderr for bad input, 1 where training
+        breaks down (`FloatingPointError`), and 130 after Ctrl-C.
+    """
+    hints = get_type_hints(train, include_extras=True)
+    defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+    try:
+        typed = read_words(sys.argv[1:] if argv is None else argv, defaults)
+    except UsageError as error:
+        leave(2, error)
+
+    @functools.wraps(train)
+    def run(*args, **kwargs):
+        # Fire passes every argument, with types guessed from the looks of a word; the words themselves are safer.
+        passed = {name: value for name, value in zip(defaults, args, strict=False) if value != defaults[name]}
+        try:
+            values = {name: convert(name, value, hints[name]) for name, value in {**passed, **kwargs, **typed}.items()}
+            if values.get("resume"):
+                values = {**saved_arguments(values, hints, defaults), **values}
+            train(**values)
+        except (UsageError, gym.error.Error) as error:
+            leave(2, error)
+        except FloatingPointError as error:
+            leave(1, error)
+        except KeyboardInterrupt:
+            leave(130, "interrupted")
+
+    return run
+
+
+def leave(code, message):
+    """Print one line on stderr and exit with `code`."""
+    print(f"{Path(sys.argv[0]).name}: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def read_words(words, known):
+    """The flags among `words`, as a dict of strings: `--name=value`, `--name value` or `--name` (true).
+
+    Raises:
+        UsageError: a word that is no flag, a flag that is not in `known` (with the nearest name), or one given twice.
+    """
+    flags, open_flag = {}, None
+    for word in words:
+        if word in ("--help", "-h", "--"):
+            return {}
+        if not word.startswith("-"):
+            if open_flag is None:
+                raise UsageError(f"unexpected word {word!r}: write --name=value")
+            flags[open_flag], open_flag = word, None
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.replace("-", "_")
+        initials = [full for full in known if full[0] == name]
+        if len(initials) == 1:  # Fire's short form: -r for --resume
+            name = initials[0]
+        if name not in known:
+            raise UsageError(f"unknown flag --{name}; did you mean --{difflib.get_close_matches(name, known, 1, 0)[0]}?")
+        if name in flags:
+            raise UsageError(f"--{name} is given twice")
+        flags[name], open_flag = (value, None) if equals else ("true", name)
+    return flags
+
+
+def convert(name, value, hint):
+    """The value of flag `name` as the type of its annotation; UsageError where it is none, or out of range."""
+    if get_origin(hint) is Literal:
+        if str(value) not in get_args(hint):
+            raise UsageError(f"--{name}={value}: one of {', '.join(get_args(hint))} is wanted")
+        return str(value)
+    kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+    if kind is str:
+        return str(value)
+    if kind is bool:
+        truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
+        if truth is None:
+            raise UsageError(f"--{name}={value}: true or false is wanted")
+        return truth
+    try:
+        number = float(value)
+        result = int(number) if kind is int else number
+        if not math.isfinite(number) or result != number:
+            raise ValueError
+        if kind is int and str(value).lstrip("+-").isdigit():
+            result = int(value)  # beyond 2**53 a float would lose digits
+    except (ValueError, OverflowError):
+        raise UsageError(f"--{name}={value}: {'a whole number' if kind is int else 'a number'} is wanted") from None
+    if limits is not None and result not in limits:
+        raise UsageError(f"--{name}={value}: it must be {limits}")
+    return result
+
+
+def saved_arguments(values, hints, defaults):
+    """The arguments of the run that `--resume` continues, read from its `config.json`.
+
+    Raises:
+        UsageError: there is no run in `--logdir`, or a flag asks for something else than the run was started with.
+    """
+    if not values.get("logdir"):
+        raise UsageError("--resume needs --logdir=DIR, the folder of the run to continue")
+    path = Path(values["logdir"]) / "config.json"
+    try:
+        saved = json.loads(path.read_text())["arguments"]
+    except FileNotFoundError:
+        raise UsageError(f"--resume: no run in {values['logdir']} ({path.name} is missing)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--resume: {path} cannot be read: {error!r}") from None
+    for name in values.keys() - RESUMABLE:
+        if name in saved and values[name] != convert(name, saved[name], hints[name]):
+            raise UsageError(f"--resume: --{name}={values[name]}, but the run was started with {saved[name]}")
+    return {name: convert(name, saved[name], hints[name]) for name in defaults if name in saved}

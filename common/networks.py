@@ -1,0 +1,40 @@
+"""Trunks of networks: Keras Functional, built-in layers only, so that a saved model loads without this repository."""
+
+from __future__ import annotations
+
+from common.lazy import keras
+
+
+def mlp(inputs, units=(64, 64), activation="tanh"):
+    """Fully connected layers.
+
+    Args:
+        inputs: Keras tensor, [B, D] or any shape, which is flattened.
+        units: width of each layer.
+        activation: after each layer.
+
+    Returns:
+        Keras tensor, [B, units[-1]].
+    """
+    x = keras.layers.Flatten()(inputs) if len(inputs.shape) != 2 else inputs
+    for width in units:
+        x = keras.layers.Dense(int(width), activation=activation)(x)
+    return x
+
+
+def nature_cnn(inputs):
+    """The convolutional trunk of Mnih et al. 2015 (Nature 518:529), scaling of the pixels included.
+
+    Args:
+        inputs: Keras tensor of bytes, [B, stack, height, width], as gymnasium and ALE deliver frames; 36 x 36 at least.
+
+    Returns:
+        Keras tensor, [B, 512].
+    """
+    x = keras.layers.Rescaling(1 / 255)(inputs)  # before Permute: moving floats is faster than moving bytes
+    x = keras.layers.Permute((2, 3, 1))(x)  # TensorFlow convolves channels last on a CPU
+    x = keras.layers.Conv2D(32, 8, strides=4, activation="relu")(x)
+    x = keras.layers.Conv2D(64, 4, strides=2, activation="relu")(x)
+    x = keras.layers.Conv2D(64, 3, activation="relu")(x)
+    x = keras.layers.Flatten()(x)
+    return keras.layers.Dense(512, activation="relu")(x)

@@ -1,0 +1,211 @@
+"""Replay memories. Whole transitions for small observations; for Atari, every frame once."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Transitions(NamedTuple):
+    """A batch from `ReplayBuffer`; B rows each."""
+
+    obs: np.ndarray  # [B, ...]
+    action: np.ndarray  # [B, ...]
+    reward: np.ndarray  # [B] float32
+    next_obs: np.ndarray  # [B, ...]
+    terminated: np.ndarray  # [B] float32, 1 where the episode ended for good; a truncated one goes on, and is 0
+
+
+class ReplayBuffer:
+    """A ring of the last `capacity` transitions, drawn uniformly with replacement (Lin 1992).
+
+    Args:
+        capacity: transitions kept.
+        obs_space: gymnasium space of one observation.
+        action_space: gymnasium space of one action.
+    """
+
+    def __init__(self, capacity, obs_space, action_space):
+        self.capacity = int(capacity)
+        self.obs = np.zeros((self.capacity, *obs_space.shape), obs_space.dtype)
+        self.next_obs = np.zeros_like(self.obs)
+        self.action = np.zeros((self.capacity, *action_space.shape), action_space.dtype)
+        self.reward = np.zeros(self.capacity, np.float32)
+        self.terminated = np.zeros(self.capacity, np.float32)
+        self.flush()
+
+    def add(self, obs, action, reward, next_obs, terminated):
+        """Append N transitions, one per environment: every argument has N rows."""
+        rows = (self.position + np.arange(len(reward))) % self.capacity
+        self.obs[rows], self.next_obs[rows], self.action[rows] = obs, next_obs, action
+        self.reward[rows], self.terminated[rows] = reward, terminated
+        self.position = (self.position + len(reward)) % self.capacity
+        self.size = min(self.size + len(reward), self.capacity)
+
+    def sample(self, batch_size, rng):
+        """`Transitions` of `batch_size` rows, drawn with the numpy Generator `rng`; ValueError when empty."""
+        if self.size == 0:
+            raise ValueError("nothing to sample: the replay buffer is empty")
+        rows = rng.integers(self.size, size=batch_size)
+        return Transitions(self.obs[rows], self.action[rows], self.reward[rows], self.next_obs[rows], self.terminated[rows])
+
+    def flush(self):
+        """Forget everything."""
+        self.position = self.size = 0
+
+    def is_ready(self, batch_size):
+        """Whether `batch_size` transitions are there."""
+        return self.size >= batch_size
+
+    def __len__(self):
+        return self.size
+
+
+class FrameBatch(NamedTuple):
+    """A batch from `FrameReplayBuffer`; B rows each."""
+
+    obs: np.ndarray  # [B, stack, height, width] uint8
+    action: np.ndarray  # [B] int32
+    reward: np.ndarray  # [B] float32, the discounted sum over n steps
+    discount: np.ndarray  # [B] float32, gamma ** n, or 0 where the episode terminated on the way
+    next_obs: np.ndarray  # [B, stack, height, width] uint8, n steps later
+
+
+class FrameReplayBuffer:
+    """The last `capacity` steps of N environments, each frame stored once; stacks are rebuilt when sampling.
+
+    What is stored at slot t of an environment is the newest frame of the observation acted on, the action, and what came of it.
+    The next observation is slot t + 1. After the end of a game the environment resets on the following step (gymnasium's
+    next-step autoreset): that step's observation is the game's last frame, its action is ignored, and it is stored but never sampled
+    as a transition. So the last observation of a truncated game is at hand like any other, and no stack ever crosses two games.
+
+    Args:
+        capacity: steps kept, over all environments together.
+        num_envs: environments that are added together.
+        frame_shape: height and width.
+        stack: frames in one observation; before the start of a game they are zero, as ALE's are.
+        n_step: rewards that are summed before the bootstrap (Sutton 1988); 1 is the ordinary target.
+        gamma: discount per step.
+    """
+
+    def __init__(self, capacity, num_envs, frame_shape=(84, 84), stack=4, n_step=1, gamma=0.99):
+        length = -(-int(capacity) // num_envs)
+        if length < stack + n_step + 1:
+            raise ValueError(f"capacity {capacity} is too small for {num_envs} environments, stacks of {stack} and {n_step} steps")
+        self.stack, self.n_step, self.gamma = stack, n_step, gamma
+        self.frames = np.zeros((length, num_envs, *frame_shape), np.uint8)
+        self.action = np.zeros((length, num_envs), np.int32)
+        self.reward = np.zeros((length, num_envs), np.float32)
+        self.terminated = np.zeros((length, num_envs), bool)  # no bootstrap beyond this step
+        self.ended = np.zeros((length, num_envs), bool)  # the game was over after this step
+        self.resetting = np.zeros((length, num_envs), bool)  # no transition: the environment only reset
+        self.age = np.zeros((length, num_envs), np.uint8)  # frames of the same game before this one, at most stack - 1
+        self.flush()
+
+    def add(self, obs, action, reward, terminated, ended):
+        """Store one step of every environment.
+
+        Args:
+            obs: [N, stack, height, width], what was acted on; the newest frame is last.
+            action: [N].
+            reward: [N].
+            terminated: [N] bool, no value beyond this step (a lost life may count).
+            ended: [N] bool, the environment will reset on the next step (game over, or truncated).
+        """
+        t = self.position
+        before = (t - 1) % len(self.frames)
+        first = self.size == 0
+        self.resetting[t] = False if first else self.ended[before]
+        new_game = True if first else self.resetting[before]
+        self.age[t] = np.where(new_game, 0, np.minimum(self.age[before] + 1, self.stack - 1))
+        self.frames[t], self.action[t], self.reward[t] = obs[:, -1], action, reward
+        self.terminated[t] = terminated
+        self.ended[t] = ended & ~self.resetting[t]
+        self.position = (t + 1) % len(self.frames)
+        self.size = min(self.size + 1, len(self.frames))
+
+    def sample(self, batch_size, rng):
+        """`FrameBatch` of `batch_size` transitions, uniform over those whose stacks and n steps are still stored.
+
+        Args:
+            batch_size: rows.
+            rng: numpy Generator.
+
+        Raises:
+            ValueError: nothing to sample yet.
+        """
+        slots, envs = self._draw(batch_size, rng)
+        reward = np.zeros(batch_size, np.float32)
+        discount = np.ones(batch_size, np.float32)
+        going = np.ones(batch_size, bool)
+        next_slots = slots.copy()
+        for _ in range(self.n_step):
+            reward += np.where(going, discount * self.reward[next_slots, envs], 0)
+            discount *= np.where(going, self.gamma * ~self.terminated[next_slots, envs], 1).astype(np.float32)
+            stop = self.terminated[next_slots, envs] | self.ended[next_slots, envs]
+            next_slots = np.where(going, (next_slots + 1) % len(self.frames), next_slots)
+            going &= ~stop
+        return FrameBatch(
+            self._stacks(slots, envs), self.action[slots, envs], reward, discount, self._stacks(next_slots, envs)
+        )
+
+    def _draw(self, batch_size, rng):
+        """Slots and environments of `batch_size` transitions: drawn uniformly, redrawn where the ring cuts one off."""
+        oldest = self.position - self.size
+        span = self.size - self.n_step
+        if span <= 0:
+            raise ValueError(f"nothing to sample: {len(self)} steps stored")
+        slots, envs = np.zeros(batch_size, np.int64), np.zeros(batch_size, np.int64)
+        missing = np.arange(batch_size)
+        for _ in range(1000):  # a refusal is rare: a step in a thousand resets, three of a ring lack their past
+            positions = rng.integers(span, size=len(missing))
+            slots[missing] = (oldest + positions) % len(self.frames)
+            envs[missing] = rng.integers(self.frames.shape[1], size=len(missing))
+            s, e = slots[missing], envs[missing]
+            missing = missing[self.resetting[s, e] | (self.age[s, e] > positions)]
+            if not len(missing):
+                return slots, envs
+        raise ValueError("nothing to sample: no whole transition is stored")
+
+    def _stacks(self, slots, envs):
+        """Observations [B, stack, height, width] that end at `slots`."""
+        back = np.arange(self.stack - 1, -1, -1)
+        stacks = self.frames[(slots[:, None] - back) % len(self.frames), envs[:, None]]
+        before_start = back > self.age[slots, envs][:, None]  # [B, stack]
+        if before_start.any():
+            stacks[before_start] = 0
+        return stacks
+
+    def flush(self):
+        """Forget everything."""
+        self.position = self.size = 0
+
+    def is_ready(self, steps):
+        """Whether `steps` steps, over all environments together, are stored."""
+        return len(self) >= steps
+
+    def __len__(self):
+        return self.size * self.frames.shape[1]
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays when full."""
+        return sum(array.nbytes for array in self._arrays().values())
+
+    def _arrays(self):
+        names = ("frames", "action", "reward", "terminated", "ended", "resetting", "age")
+        return {name: getattr(self, name) for name in names}
+
+    def state(self):
+        """What `load` needs: position, size and the filled part of every array, as a dict of arrays."""
+        filled = {name: array[: self.size] for name, array in self._arrays().items()}
+        return {**filled, "cursor": np.array([self.position, self.size])}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        position, size = (int(x) for x in state["cursor"])
+        for name, array in self._arrays().items():
+            if state[name].shape != (size, *array.shape[1:]) or size > len(array) or not 0 <= position < len(array):
+                raise ValueError(f"replay memory of another shape: {name} {state[name].shape}, here {array.shape}")
+        for name, array in self._arrays().items():
+            array[:size] = state[name]
+        self.position, self.size = position, size

@@ -1,0 +1,247 @@
+"""A run's folder: settings, one line per episode, TensorBoard events, learning curve; and its line on the console."""
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from common.cli import UsageError
+from common.lazy import tf
+
+COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
+PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
+
+
+class RunLog:
+    """The folder of one run and everything written to it while it trains.
+
+    Args:
+        recipe: name of the recipe.
+        arguments: dict of every argument of `train`, with at least `logdir`, `resume` and `episodes`.
+        columns: names of the recipe's own columns in `episodes.csv`.
+
+    Raises:
+        UsageError: the folder holds a run already and `resume` is false, or it cannot be written.
+    """
+
+    def __init__(self, recipe, arguments, columns=()):
+        arguments = dict(arguments)
+        self.dir = Path(arguments["logdir"] or default_folder(recipe))
+        self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
+        self.columns = (*COLUMNS, *columns)
+        self.episode, self.seconds_before = 0, 0.0
+        if not self.resumed:
+            self._create(recipe, {**arguments, "logdir": str(self.dir)})
+        self._open()
+
+    def _create(self, recipe, arguments):
+        try:
+            self.dir.mkdir(parents=True, exist_ok=True)
+            if (self.dir / "config.json").exists():
+                raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+            config = {"recipe": recipe, "arguments": arguments, **surroundings()}
+            write_text(self.dir / "config.json", json.dumps(config, indent=2) + "\n")
+            write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
+        except OSError as error:
+            raise UsageError(f"{self.dir} cannot be written: {error.strerror}") from None
+
+    def _open(self):
+        self.started = time.monotonic()
+        self.csv = open(self.dir / "episodes.csv", "a", newline="")
+        self.events = tf.summary.create_file_writer(str(self.dir))
+        self.bar = tqdm(total=self.episodes, initial=self.episode, unit="episode", disable=None, smoothing=0.1)
+
+    @property
+    def seconds(self):
+        """Time spent training, over all continuations."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def log_episode(self, step, episode_return, episode_length, **own):
+        """Record one whole game: a line in `episodes.csv`, a point in every TensorBoard curve, one tick of the bar."""
+        self.episode += 1
+        row = dict(zip(COLUMNS, (self.episode, step, round(self.seconds, 3), episode_return, episode_length), strict=True), **own)
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerow({k: _plain(v) for k, v in row.items()})
+        self.csv.write(text.getvalue())
+        self.csv.flush()
+        with self.events.as_default():
+            for name in self.columns[3:]:
+                tf.summary.scalar(name, float(row[name]), step=step)
+        shown = {name: f"{float(row[name]):.4g}" for name in ("episode_return", "epsilon") if name in row}
+        self.bar.set_postfix({**shown, "steps/s": f"{step / self.seconds:.0f}"}, refresh=False)
+        self.bar.update(min(1, self.episodes - self.bar.n))
+
+    def say(self, text):
+        """Print a line without tearing the bar."""
+        tqdm.write(text, file=sys.stderr)
+
+    def state(self):
+        """What `load` needs to continue this log."""
+        return {"episode": self.episode, "seconds": self.seconds}
+
+    def load(self, state):
+        """Continue after `state`: lines that were written after it are dropped, for their episodes will come again."""
+        self.csv.close()
+        self.bar.close()
+        lines = (self.dir / "episodes.csv").read_text().splitlines(keepends=True)
+        write_text(self.dir / "episodes.csv", "".join(lines[: 1 + state["episode"]]))
+        self.episode, self.seconds_before = state["episode"], state["seconds"]
+        self._open()
+
+    def save_model(self, model):
+        """Write `model.keras`, whole or not at all."""
+        save_model(model, self.dir / "model.keras")
+
+    def close(self):
+        """Finish the files and draw the learning curve."""
+        self.bar.close()
+        self.csv.close()
+        self.events.close()
+        plot_learning_curve(self.dir)
+
+
+    def tell_what_is_there(self):
+        """Print where everything is and what to type next."""
+        print(f"learning curve  {self.dir / 'learning_curve.png'}")
+        print(f"model           {self.dir / 'model.keras'}")
+        print(f"event files     {self.dir}: tensorboard --logdir={self.dir}")
+        print(f"go on           --logdir={self.dir} --resume --episodes={2 * self.episodes}")
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Within it, Ctrl-C does not tear a step apart: it yields a function that tells whether Ctrl-C was pressed; twice is at once."""
+    pressed = []
+
+    def note(signum, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(signum)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def default_folder(recipe):
+    """`runs/<recipe>/<date-time>` below the working directory."""
+    return Path("runs") / recipe / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+
+
+def surroundings():
+    """What a result depends on besides the arguments: versions, machine, commit, date."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = ""
+    return {
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
+        "git_commit": commit,
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def processor():
+    """The processor's name as the system tells it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def write_text(path, text):
+    """Write a text file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def save_model(model, path):
+    """Write a Keras model, whole or not at all."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+
+
+def save_image(pixels, path):
+    """Write [height, width] bytes as a gray PNG, whole or not at all; its folder is made."""
+    from matplotlib.image import imsave
+
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        imsave(temporary, pixels, cmap="gray", vmin=0, vmax=255)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`, with its suffix; moved onto `path` if the block succeeds, removed if not."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o644)  # mkstemp makes it private
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def read_episodes(folder):
+    """`episodes.csv` of a run as a dict of float arrays, one per column."""
+    with open(Path(folder) / "episodes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else COLUMNS)}
+
+
+def rolling(values, window):
+    """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays as long as `values`."""
+    starts = [max(0, i + 1 - window) for i in range(len(values))]
+    pieces = [values[start : i + 1] for i, start in enumerate(starts)]
+    return np.array([p.mean() for p in pieces]), np.array([p.std() for p in pieces])
+
+
+def plot_learning_curve(folder, window=20):
+    """Draw `learning_curve.png`: every episode's return over the steps, rolling mean and deviation. Nothing without episodes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display is needed, none is asked for
+    from matplotlib.figure import Figure
+
+    episodes = read_episodes(folder)
+    if not len(episodes["episode"]):
+        return
+    mean, deviation = rolling(episodes["episode_return"], window)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(episodes["step"], episodes["episode_return"], ".", color="0.7", markersize=3, label="episode")
+    axes.plot(episodes["step"], mean, color="C0", label=f"mean of the last {window}")
+    axes.fill_between(episodes["step"], mean - deviation, mean + deviation, color="C0", alpha=0.15, linewidth=0)
+    axes.set(xlabel="environment steps", ylabel="return of a whole game")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    axes.set_title(f"{config['recipe']} on {config['arguments'].get('env_id', '?')}, seed {config['arguments'].get('seed', '?')}")
+    axes.legend(loc="best")
+    axes.grid(alpha=0.3)
+    FigureCanvasAgg(figure)
+    with replacing(Path(folder) / "learning_curve.png") as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _plain(value):
+    """Numbers as short as they are exact."""
+    return value if isinstance(value, int | str) else f"{float(value):.7g}"

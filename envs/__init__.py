@@ -1,0 +1,10 @@
+"""Worlds. Importing this package registers them with gymnasium and does nothing else."""
+
+import ale_py
+import gymnasium as gym
+
+gym.register_envs(ale_py)
+
+for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Endless"):
+    gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
+gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")

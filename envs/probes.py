@@ -1,0 +1,106 @@
+"""Tiny worlds with known answers: a learner that fails in one of them has a fault, and the world tells which.
+
+Each is worth its value with a discount γ under the best policy:
+
+    OneStep        one step, reward 1                          v = 1                       is the reward learnt at all?
+    SeenReward     one step, reward as observed, -1 or 1       v(obs) = obs                does the observation reach the value?
+    TwoSteps       reward 1 at the second step                 v = (γ, 1)                  is the discount applied?
+    ChosenReward   one step, reward 1 for the action observed  q = 1 if action = obs       does the action reach the value?
+    Endless        reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)             does truncation bootstrap?
+    PixelChoice    ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2   the same for image learners
+"""
+
+import gymnasium as gym
+import numpy as np
+
+
+class _Probe(gym.Env):
+    """One float32 number to see, two actions."""
+
+    observation_space = gym.spaces.Box(-1.0, 10.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        self.seen = self.first()
+        return self.obs(), {}
+
+    def first(self):
+        return 0.0
+
+    def obs(self):
+        return np.array([self.seen], np.float32)
+
+
+class OneStep(_Probe):
+    """One step, reward 1."""
+
+    def step(self, action):
+        return self.obs(), 1.0, True, False, {}
+
+
+class SeenReward(_Probe):
+    """One step, the reward is the observation: -1 or 1."""
+
+    def first(self):
+        return float(self.np_random.choice([-1.0, 1.0]))
+
+    def step(self, action):
+        return self.obs(), self.seen, True, False, {}
+
+
+class TwoSteps(_Probe):
+    """Two steps, observed as 0 and 1; the second brings reward 1."""
+
+    def step(self, action):
+        self.t += 1
+        self.seen = 1.0
+        return self.obs(), float(self.t == 2), self.t == 2, False, {}
+
+
+class ChosenReward(_Probe):
+    """One step; the observation, 0 or 1, is the action that brings reward 1, the other brings 0."""
+
+    def first(self):
+        return float(self.np_random.integers(2))
+
+    def step(self, action):
+        return self.obs(), float(action == self.seen), True, False, {}
+
+
+class Endless(_Probe):
+    """Reward 1 at every step of a game that never ends; cut (truncated) after 10 steps."""
+
+    def step(self, action):
+        self.t += 1
+        return self.obs(), 1.0, False, self.t == 10, {}
+
+
+class _PixelChoice(gym.Env):
+    """Four times: the left or the right half of the screen is lit, and the action with that number brings reward 1."""
+
+    observation_space = gym.spaces.Box(0, 255, (84, 84), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+    length = 4
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._screen(), {}
+
+    def step(self, action):
+        reward = float(action == self.lit)
+        self.t += 1
+        return self._screen(), reward, self.t == self.length, False, {}
+
+    def _screen(self):
+        self.lit = int(self.np_random.integers(2))
+        screen = np.zeros((84, 84), np.uint8)
+        screen[:, 42 * self.lit : 42 * (self.lit + 1)] = 255
+        return screen
+
+
+def pixel_choice():
+    """PixelChoice with its last four frames stacked, zeros before the start, as ALE stacks them."""
+    return gym.wrappers.FrameStackObservation(_PixelChoice(), 4, padding_type="zero")
