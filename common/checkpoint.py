@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there: a folder each, renamed into place, checked by size and checksum when read.
 
-A checkpoint holds three things, none of which can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file with counters
-and the states of random generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints are kept.
+A checkpoint holds three things, none of which can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file
+with counters and the states of random generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints
+are kept.
 """
 
 import json
@@ -57,7 +58,7 @@ def restore(folder, identity, tensors):
     Args:
         folder: the run's `checkpoint/`.
         identity: as it was saved.
-        tensors: dict name → model, optimizer or other trackable, built already; nothing is changed unless every check passed.
+        tensors: dict name → model, optimizer or other trackable, built already; changed only if every check passed.
 
     Returns:
         (state, arrays) as they were saved.

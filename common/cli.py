@@ -1,7 +1,7 @@
 """The command line of a recipe: Fire reads it, `strict` makes it answer for every word.
 
-Fire alone reports an unknown flag after the function has run, takes `--x=false` for a true string and `1e5` for a float. `strict`
-checks the names before anything runs and turns every value into the type that `train` declares:
+Fire alone reports an unknown flag after the function has run, takes `--x=false` for a true string and `1e5` for a
+float. `strict` checks the names before anything runs and turns every value into the type that `train` declares:
 
     def train(episodes: Count = 200, gamma: Fraction = 0.99, resume: bool = False): ...
 
@@ -57,8 +57,8 @@ def strict(train, argv=None):
         argv: the words to check, without the program's name; those of this process by default.
 
     Returns:
-        A function for Fire that returns nothing. It exits with code 2 and one line on stderr for bad input, 1 where training
-        breaks down (`FloatingPointError`), and 130 after Ctrl-C.
+        A function for Fire that returns nothing. It exits with one line on stderr and code 2 for bad input, 1 where
+        training breaks down (`FloatingPointError`), and 130 after Ctrl-C.
     """
     hints = get_type_hints(train, include_extras=True)
     defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
@@ -113,7 +113,9 @@ def read_words(words, known):
         if len(initials) == 1:  # Fire's short form: -r for --resume
             name = initials[0]
         if name not in known:
-            raise UsageError(f"unknown flag --{name}; did you mean --{difflib.get_close_matches(name, known, 1, 0)[0]}?")
+            raise UsageError(
+                f"unknown flag --{name}; did you mean --{difflib.get_close_matches(name, known, 1, 0)[0]}?"
+            )
         if name in flags:
             raise UsageError(f"--{name} is given twice")
         flags[name], open_flag = (value, None) if equals else ("true", name)

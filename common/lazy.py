@@ -1,7 +1,8 @@
 """TensorFlow and Keras, loaded at their first use.
 
-Importing TensorFlow takes seconds. A recipe that only shows its `--help`, or refuses a flag, never uses it and so never pays.
-`from common.lazy import keras, tf` reads like the plain imports and behaves like them from the first attribute on.
+Importing TensorFlow takes seconds. A recipe that only shows its `--help`, or refuses a flag, never uses it and so
+never pays. `from common.lazy import keras, tf` reads like the plain imports and behaves like them from the first
+attribute on.
 """
 
 import importlib

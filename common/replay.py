@@ -46,7 +46,9 @@ class ReplayBuffer:
         if self.size == 0:
             raise ValueError("nothing to sample: the replay buffer is empty")
         rows = rng.integers(self.size, size=batch_size)
-        return Transitions(self.obs[rows], self.action[rows], self.reward[rows], self.next_obs[rows], self.terminated[rows])
+        return Transitions(
+            self.obs[rows], self.action[rows], self.reward[rows], self.next_obs[rows], self.terminated[rows]
+        )
 
     def flush(self):
         """Forget everything."""
@@ -73,10 +75,11 @@ class FrameBatch(NamedTuple):
 class FrameReplayBuffer:
     """The last `capacity` steps of N environments, each frame stored once; stacks are rebuilt when sampling.
 
-    What is stored at slot t of an environment is the newest frame of the observation acted on, the action, and what came of it.
-    The next observation is slot t + 1. After the end of a game the environment resets on the following step (gymnasium's
-    next-step autoreset): that step's observation is the game's last frame, its action is ignored, and it is stored but never sampled
-    as a transition. So the last observation of a truncated game is at hand like any other, and no stack ever crosses two games.
+    What is stored at slot t of an environment is the newest frame of the observation acted on, the action, and what
+    came of it. The next observation is slot t + 1. After the end of a game the environment resets on the following
+    step (gymnasium's next-step autoreset): that step's observation is the game's last frame, its action is ignored,
+    and it is stored but never sampled as a transition. So the last observation of a truncated game is at hand like
+    any other, and no stack ever crosses two games.
 
     Args:
         capacity: steps kept, over all environments together.
@@ -90,7 +93,9 @@ class FrameReplayBuffer:
     def __init__(self, capacity, num_envs, frame_shape=(84, 84), stack=4, n_step=1, gamma=0.99):
         length = -(-int(capacity) // num_envs)
         if length < stack + n_step + 1:
-            raise ValueError(f"capacity {capacity} is too small for {num_envs} environments, stacks of {stack} and {n_step} steps")
+            raise ValueError(
+                f"capacity {capacity} is too small for {num_envs} environments, stacks of {stack} and {n_step} steps"
+            )
         self.stack, self.n_step, self.gamma = stack, n_step, gamma
         self.frames = np.zeros((length, num_envs, *frame_shape), np.uint8)
         self.action = np.zeros((length, num_envs), np.int32)
@@ -174,6 +179,13 @@ class FrameReplayBuffer:
         if before_start.any():
             stacks[before_start] = 0
         return stacks
+
+    def abandon_games(self):
+        """The games in progress will not go on: their newest frames become the last ones of truncated games."""
+        newest, before = (self.position - 1) % len(self.frames), (self.position - 2) % len(self.frames)
+        if self.size:
+            self.ended[before] = True
+            self.ended[newest], self.resetting[newest] = False, True
 
     def flush(self):
         """Forget everything."""

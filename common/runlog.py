@@ -43,15 +43,24 @@ class RunLog:
         self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
         self.columns = (*COLUMNS, *columns)
         self.episode, self.seconds_before = 0, 0.0
-        if not self.resumed:
+        if self.resumed:
+            self._check_recipe(recipe)
+        else:
             self._create(recipe, {**arguments, "logdir": str(self.dir)})
         self._open()
+
+    def _check_recipe(self, recipe):
+        found = json.loads((self.dir / "config.json").read_text()).get("recipe")
+        if found != recipe:
+            raise UsageError(f"{self.dir} holds a run of {found}, not of {recipe}")
 
     def _create(self, recipe, arguments):
         try:
             self.dir.mkdir(parents=True, exist_ok=True)
             if (self.dir / "config.json").exists():
-                raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+                raise UsageError(
+                    f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir"
+                )
             config = {"recipe": recipe, "arguments": arguments, **surroundings()}
             write_text(self.dir / "config.json", json.dumps(config, indent=2) + "\n")
             write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
@@ -72,7 +81,10 @@ class RunLog:
     def log_episode(self, step, episode_return, episode_length, **own):
         """Record one whole game: a line in `episodes.csv`, a point in every TensorBoard curve, one tick of the bar."""
         self.episode += 1
-        row = dict(zip(COLUMNS, (self.episode, step, round(self.seconds, 3), episode_return, episode_length), strict=True), **own)
+        row = dict(
+            zip(COLUMNS, (self.episode, step, round(self.seconds, 3), episode_return, episode_length), strict=True),
+            **own,
+        )
         text = io.StringIO()
         csv.DictWriter(text, self.columns, lineterminator="\n").writerow({k: _plain(v) for k, v in row.items()})
         self.csv.write(text.getvalue())
@@ -112,7 +124,6 @@ class RunLog:
         self.events.close()
         plot_learning_curve(self.dir)
 
-
     def tell_what_is_there(self):
         """Print where everything is and what to type next."""
         print(f"learning curve  {self.dir / 'learning_curve.png'}")
@@ -123,7 +134,7 @@ class RunLog:
 
 @contextlib.contextmanager
 def interruptible():
-    """Within it, Ctrl-C does not tear a step apart: it yields a function that tells whether Ctrl-C was pressed; twice is at once."""
+    """Within it Ctrl-C tears no step apart: yields a function that tells whether it was pressed. Twice acts at once."""
     pressed = []
 
     def note(signum, frame):
@@ -185,12 +196,12 @@ def save_image(pixels, path):
 
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
-        imsave(temporary, pixels, cmap="gray", vmin=0, vmax=255)
+        imsave(temporary, np.repeat(pixels[..., None], 3, axis=-1))  # RGB: a colour map is off by one at times
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path`, with its suffix; moved onto `path` if the block succeeds, removed if not."""
+    """Yield a temporary path beside `path`, with its suffix; it replaces `path` if the block succeeds."""
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -212,14 +223,14 @@ def read_episodes(folder):
 
 
 def rolling(values, window):
-    """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays as long as `values`."""
+    """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays like `values`."""
     starts = [max(0, i + 1 - window) for i in range(len(values))]
     pieces = [values[start : i + 1] for i, start in enumerate(starts)]
     return np.array([p.mean() for p in pieces]), np.array([p.std() for p in pieces])
 
 
 def plot_learning_curve(folder, window=20):
-    """Draw `learning_curve.png`: every episode's return over the steps, rolling mean and deviation. Nothing without episodes."""
+    """Draw `learning_curve.png`: every episode's return, rolling mean and deviation; nothing without episodes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display is needed, none is asked for
     from matplotlib.figure import Figure
 
@@ -234,7 +245,9 @@ def plot_learning_curve(folder, window=20):
     axes.fill_between(episodes["step"], mean - deviation, mean + deviation, color="C0", alpha=0.15, linewidth=0)
     axes.set(xlabel="environment steps", ylabel="return of a whole game")
     config = json.loads((Path(folder) / "config.json").read_text())
-    axes.set_title(f"{config['recipe']} on {config['arguments'].get('env_id', '?')}, seed {config['arguments'].get('seed', '?')}")
+    axes.set_title(
+        f"{config['recipe']} on {config['arguments'].get('env_id', '?')}, seed {config['arguments'].get('seed', '?')}"
+    )
     axes.legend(loc="best")
     axes.grid(alpha=0.3)
     FigureCanvasAgg(figure)

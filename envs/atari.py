@@ -1,6 +1,7 @@
 """Atari games as image learners want them: skipped, max-pooled, gray, 84 x 84, four frames stacked, many at once.
 
-The stages are those of Mnih et al. 2015; sticky actions are Machado et al. 2018. ALE's own vector environment does them in C++.
+The stages are those of Mnih et al. 2015; sticky actions are Machado et al. 2018. ALE's own vector environment does
+them in C++.
 """
 
 import difflib
@@ -45,7 +46,7 @@ def make_atari(env_id, num_envs, *, sticky_actions=0.0, life_loss=True, noop_max
 
 
 def check_image_env(env_id):
-    """Raise gymnasium.error.Error, with near matches or the spaces, unless `env_id` names an environment to learn from pixels."""
+    """Raise gymnasium.error.Error, with near matches or the spaces, unless `env_id` can be learnt from pixels."""
     if env_id not in gym.registry:
         names = {name.lower(): name for name in gym.registry}
         near = difflib.get_close_matches(env_id.lower(), names, n=3, cutoff=0.5)
@@ -66,7 +67,9 @@ def check_image_env(env_id):
     if not isinstance(action_space, gym.spaces.Discrete):
         raise gym.error.Error(f"{env_id} has the actions {action_space}; discrete ones are wanted")
     if obs_space.dtype != np.uint8 or len(obs_space.shape or ()) != 3 or min(obs_space.shape[1:]) < 36:
-        raise gym.error.Error(f"{env_id} shows {obs_space}; images are wanted: bytes, [stack, height, width], 36 x 36 or more")
+        raise gym.error.Error(
+            f"{env_id} shows {obs_space}; images are wanted: bytes, [stack, height, width], 36 x 36 or more"
+        )
 
 
 def game_over(terminated, truncated, info):

@@ -2,12 +2,12 @@
 
 Each is worth its value with a discount γ under the best policy:
 
-    OneStep        one step, reward 1                          v = 1                       is the reward learnt at all?
-    SeenReward     one step, reward as observed, -1 or 1       v(obs) = obs                does the observation reach the value?
-    TwoSteps       reward 1 at the second step                 v = (γ, 1)                  is the discount applied?
-    ChosenReward   one step, reward 1 for the action observed  q = 1 if action = obs       does the action reach the value?
-    Endless        reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)             does truncation bootstrap?
-    PixelChoice    ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2   the same for image learners
+    OneStep       one step, reward 1                          v = 1                      is the reward learnt?
+    SeenReward    one step, reward as observed, -1 or 1       v(obs) = obs               is the observation used?
+    TwoSteps      reward 1 at the second step                 v = (γ, 1)                 is the discount applied?
+    ChosenReward  one step, reward 1 for the action observed  q = 1 if action = obs      is the action used?
+    Endless       reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)            does truncation bootstrap?
+    PixelChoice   ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2  the same from pixels
 """
 
 import gymnasium as gym

@@ -1,7 +1,7 @@
 """Deep Q-Network: learn to play an Atari game from its pixels.
 
-A convolutional network estimates, for each action, the discounted reward still to come. It learns from its own past: remembered
-steps, drawn at random, are regressed onto the reward plus the best value that a slower copy of the network sees next.
+A convolutional network estimates, for each action, the discounted reward still to come. It learns from its own past:
+remembered steps, drawn at random, are regressed onto the reward plus the best value a slower copy of it sees next.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
@@ -9,22 +9,25 @@ steps, drawn at random, are regressed onto the reward plus the best value that a
     (4) regress q(s, a) onto y, large errors clipped
     (5) every `target_interval` updates, copy the network into the target network
 
-Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, ch. 13; Mnih et al., Nature 518:529 (2015).
+Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13, after Mnih et al.,
+Nature 518:529 (2015).
 
-Differs from the text in (book/dqn_atari.md has each with what it is worth):
-    update        on the state acted in; the text passes the next state as the state, so q(s', a) is fitted to the target of (s, a)
-    episode_return  the game's own score; the text reports the clipped reward
-    target copy   every 250 updates, 1,000 steps at the default train_interval; text 10,000 steps
-    optimizer     Adam, 1e-4; text RMSProp, 2.5e-4, momentum 0.95, epsilon 0.01 (--optimizer=rmsprop --learning_rate=2.5e-4)
-    frames        84 x 84, max of two; text 80 x 105, every second pixel
-    idle start    up to 30 frames; text 10 steps
-    exploration   1 to 0.01 within 100,000 steps; text 1 to 0.1 within 1,000,000
-    memory        100,000 steps, 7.07 KB each; text 400,000, eight frames each
+Differs from the text in (book/dqn_atari.md tells what each is worth):
+
+                here                                     text
+    update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
+    score       the game's own                           the clipped reward
+    optimizer   Adam 1e-4 (--optimizer=rmsprop is there) RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
+    copy        every 250 updates (1,000 steps)          every 10,000 steps
+    frames      84 x 84, maximum of two                  80 x 105, every second pixel
+    start       1 to 30 idle frames                      1 to 10 idle steps
+    exploration 1 to 0.01 in 100,000 steps               1 to 0.1 in 1,000,000
+    memory      100,000 steps, each frame once           400,000 steps, each frame eight times
 
     python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=200
 
-What --resume cannot restore: the games that were being played. They are abandoned, and new ones begin; without
---save_memory=true the replay memory fills again before learning goes on.
+What --resume cannot restore: the games being played. They are abandoned and new ones begin; and without --save_memory
+the replay memory fills again before learning goes on.
 """
 
 from __future__ import annotations
@@ -59,14 +62,14 @@ def build_optimizer(name, learning_rate):
 
 
 def td_target(reward, discount, next_q):
-    """Step (3). reward [B], discount [B] (0 where terminated), next_q [B, A] → [B]."""
+    """reward [B], discount [B] (0 where terminated), next_q [B, A] → reward plus the discounted best of next_q, [B]."""
     best = tf.reduce_max(next_q, axis=-1)  # [B]
     assert reward.shape == discount.shape == best.shape
     return reward + discount * best
 
 
 def clipped_loss(error):
-    """Mean of 0.5 e² where |e| < 1, |e| - 0.5 beyond: the gradient is the error clipped to [-1, 1] (Huber). error [B] → scalar."""
+    """Huber: mean of 0.5 e² where |e| < 1, of |e| - 0.5 beyond, so its slope is the error clipped to ±1. [B] → []."""
     size = tf.abs(error)
     quadratic = tf.minimum(size, 1.0)
     return tf.reduce_mean(0.5 * quadratic**2 + (size - quadratic))
@@ -87,17 +90,21 @@ def make_update(model, target, optimizer):
     """Compiled: one gradient step on a batch → loss."""
     optimizer.build(model.trainable_variables)
 
-    @tf.function(jit_compile=True)  # XLA fuses the optimizer into one pass; its convolutions on a CPU are slow, so only here
+    @tf.function(
+        jit_compile=True
+    )  # XLA fuses the optimizer into one pass; its convolutions on a CPU are slow, so only here
     def apply(gradients):
         optimizer.apply(gradients, model.trainable_variables)
 
     @tf.function
     def update(obs, action, reward, discount, next_obs):
-        y = td_target(reward, discount, target(next_obs))  # [B] (3)
+        # (3) Target.
+        y = td_target(reward, discount, target(next_obs))  # [B]
+        # (4) Regress.
         with tf.GradientTape() as tape:
             q = tf.gather(model(obs), action, axis=1, batch_dims=1)  # [B, A] → [B]
             assert q.shape == y.shape
-            loss = clipped_loss(y - q)  # (4)
+            loss = clipped_loss(y - q)
         apply(tape.gradient(loss, model.trainable_variables))
         return loss
 
@@ -110,7 +117,7 @@ def epsilon_at(step, start, decay_steps, final):
 
 
 def due(step, interval, num_envs):
-    """How many multiples of `interval` the last `num_envs` steps passed: `step % interval == 0`, when steps come in batches."""
+    """How many multiples of `interval` lie in the last `num_envs` steps: `step % interval == 0` for steps in batches."""
     return step // interval - (step - num_envs) // interval
 
 
@@ -168,7 +175,7 @@ def train(
         logdir: folder of the run; runs/dqn_atari/<date-time> if empty.
         resume: continue the run in logdir from its last checkpoint.
         num_envs: games played at once.
-        sticky_actions: probability that the emulator repeats the last action; 0 as in the Nature paper, 0.25 as in v5 ids.
+        sticky_actions: probability that the emulator repeats the last action; Nature 0, gymnasium's v5 ids 0.25.
         life_loss: learn that losing a life ends the value; games are played to their end all the same.
         noop_max: a game starts after 1 to noop_max idle frames.
         optimizer: adam or rmsprop.
@@ -205,15 +212,15 @@ def train(
     rng = np.random.default_rng(seed)
     model, target = build_q_network(obs_shape, num_actions), build_q_network(obs_shape, num_actions)
     target.set_weights(model.get_weights())
-    adam = build_optimizer(optimizer, learning_rate)
-    act, update = make_act(model), make_update(model, target, adam)
+    opt = build_optimizer(optimizer, learning_rate)
+    act, update = make_act(model), make_update(model, target, opt)
     memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
     log.say(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     step = updates = 0
 
     # Every checkpoint holds all that the loop changes, except the games being played.
     identity = {"recipe": "dqn_atari", "env_id": env_id}
-    tensors = {"model": model, "target": target, "optimizer": adam}
+    tensors = {"model": model, "target": target, "optimizer": opt}
 
     def save():
         state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
@@ -225,6 +232,7 @@ def train(
         step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
         if arrays:
             memory.load(arrays)
+            memory.abandon_games()
         log.load(state["log"])
 
     obs, _ = worlds.reset(seed=seed + step)
@@ -240,14 +248,14 @@ def train(
             explore = rng.random(num_envs) < epsilon
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, info = worlds.step(action)
-            playing, ended = ~ended, game_over(terminated, truncated, info)  # after its end a game resets; that step is no play
+            playing, ended = ~ended, game_over(terminated, truncated, info)  # the step after an end only resets
             step += num_envs
 
             # (2) Remember.
             memory.add(obs, action, np.clip(reward, -1, 1) if clip_rewards else reward, terminated, ended)
             obs = next_obs
 
-            # (3), (4) Learn.
+            # Learn from what is remembered.
             for _ in range(due(step, train_interval, num_envs) if memory.is_ready(learning_starts) else 0):
                 loss = float(update(*memory.sample(batch_size, rng)))
                 if not np.isfinite(loss):
@@ -263,8 +271,8 @@ def train(
             length += playing
             sum_q += np.where(playing, max_q, 0)
             for i in np.flatnonzero(ended)[: episodes - log.episode]:
-                mean_loss = np.mean(losses) if losses else 0.0
-                log.log_episode(step, score[i], length[i], epsilon=epsilon, mean_max_q=sum_q[i] / length[i], mean_loss=mean_loss)
+                means = {"mean_max_q": sum_q[i] / length[i], "mean_loss": np.mean(losses or [0.0])}
+                log.log_episode(step, score[i], length[i], epsilon=epsilon, **means)
                 if screenshots:
                     save_image(next_obs[i, -1], log.dir / "screenshots" / f"game_{log.episode:05d}.png")
                 score[i] = sum_q[i] = length[i] = 0
@@ -281,7 +289,7 @@ def train(
     if eval_episodes:
         scores = evaluate(model, env_id, eval_episodes, seed + 1_000_000, eval_epsilon, sticky_actions)
         write_text(log.dir / "evaluation.json", json.dumps({"epsilon": eval_epsilon, "scores": scores.tolist()}) + "\n")
-        print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f} over {eval_episodes} games at epsilon {eval_epsilon}")
+        print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} games at epsilon {eval_epsilon}")
     log.tell_what_is_there()
 
 

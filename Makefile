@@ -1,0 +1,39 @@
+# demo: train a little and look; test: every test; lint; bench: every published figure (hours).
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test lint bench clean
+
+.venv/ready: requirements.txt setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=16 --learning_starts=2000 --buffer_size=20000 \
+		--epsilon_decay_steps=10000 --eval_episodes=2
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Stable-Baselines3 and PyTorch have an environment of their own; TORCH names the build to install.
+TORCH ?= torch
+.venv-sb3/ready:
+	$(PYTHON) -m venv .venv-sb3
+	.venv-sb3/bin/python -m pip install --quiet $(TORCH) stable-baselines3==2.9.2 ale-py==0.12.1 opencv-python-headless
+	touch $@
+
+bench: .venv/ready .venv-sb3/ready
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/replay_memory.py
+	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/dqn_memory_growth.py
+	$(BIN)/python benchmarks/dqn_errata.py
+
+clean:
+	rm -rf .venv .venv-sb3

@@ -1,0 +1,102 @@
+"""A checkpoint comes back as it was written, or is refused by name and changes nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.cli import UsageError
+from common.lazy import keras
+
+WHO = {"recipe": "a_recipe", "env_id": "an_env"}
+
+
+def network(seed, units=3):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(model.trainable_variables)
+    optimizer.apply([np.full(v.shape, 0.5, np.float32) for v in model.trainable_variables], model.trainable_variables)
+    return {"model": model, "optimizer": optimizer}
+
+
+def numbers(tensors):
+    return [v.numpy() for t in tensors.values() for v in t.variables]
+
+
+def assert_equal(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_round_trip(tmp_path):
+    saved, loaded = network(0), network(1)
+    rng = np.random.default_rng(0)
+    rng.random(3)
+    state = {"step": 7, "rng": rng.bit_generator.state}
+    arrays = {"frames": np.arange(6, dtype=np.uint8).reshape(2, 3), "flags": np.array([True, False])}
+    checkpoint.save(tmp_path, 7, WHO, saved, state, arrays)
+    state_back, arrays_back = checkpoint.restore(tmp_path, WHO, loaded)
+    assert_equal(numbers(saved), numbers(loaded))
+    assert arrays_back.keys() == arrays.keys()
+    for name in arrays:
+        np.testing.assert_array_equal(arrays[name], arrays_back[name])
+    again = np.random.default_rng(5)
+    again.bit_generator.state = state_back["rng"]
+    assert again.random() == rng.random()
+
+
+def test_the_last_two_are_kept_and_the_newest_is_read(tmp_path):
+    for step in (10, 20, 30, 30):
+        checkpoint.save(tmp_path, step, WHO, network(step), {"step": step})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["000000000020", "000000000030"]
+    loaded = network(1)
+    assert checkpoint.restore(tmp_path, WHO, loaded)[0] == {"step": 30}
+    assert_equal(numbers(loaded), numbers(network(30)))
+
+
+def test_a_torn_write_leaves_the_one_before(tmp_path):
+    checkpoint.save(tmp_path, 10, WHO, network(10), {"step": 10})
+    with pytest.raises(TypeError):
+        checkpoint.save(tmp_path, 20, WHO, network(20), {"step": object()})  # JSON refuses it half-way
+    assert checkpoint.restore(tmp_path, WHO, network(1))[0] == {"step": 10}
+
+
+@pytest.mark.parametrize(
+    "file", ["tensors.data-00000-of-00001", "tensors.index", "state.json", "frames.npy", "manifest.json"]
+)
+@pytest.mark.parametrize("damage", ["truncated", "one byte", "missing"])
+def test_damage_is_named_and_nothing_is_changed(tmp_path, file, damage):
+    checkpoint.save(tmp_path, 10, WHO, network(0), {"step": 10}, {"frames": np.ones(100, np.uint8)})
+    path = tmp_path / "000000000010" / file
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "one byte":
+        path.write_bytes(b"\xff" + content[1:])
+    else:
+        path.unlink()
+    tensors = network(1)
+    before = numbers(tensors)
+    with pytest.raises(UsageError, match="000000000010 is damaged"):
+        checkpoint.restore(tmp_path, WHO, tensors)
+    assert_equal(before, numbers(tensors))
+
+
+def test_foreign_checkpoints_are_named(tmp_path):
+    checkpoint.save(tmp_path, 10, {**WHO, "env_id": "another"}, network(0), {})
+    tensors = network(1)
+    before = numbers(tensors)
+    with pytest.raises(UsageError, match="foreign.*another.*an_env"):
+        checkpoint.restore(tmp_path, WHO, tensors)
+    checkpoint.save(tmp_path, 20, WHO, network(0, units=4), {})
+    with pytest.raises(UsageError, match="other shapes"):
+        checkpoint.restore(tmp_path, WHO, tensors)
+    manifest = tmp_path / "000000000020" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    with pytest.raises(UsageError, match="not a checkpoint that this version reads"):
+        checkpoint.restore(tmp_path, WHO, tensors)
+    with pytest.raises(UsageError, match="no checkpoint in"):
+        checkpoint.restore(tmp_path / "empty", WHO, tensors)
+    assert_equal(before, numbers(tensors))

@@ -1,0 +1,215 @@
+"""Observations that name their own environment and time, so that every mistake shows; a naive list as the reference."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from common.replay import FrameReplayBuffer, ReplayBuffer
+
+
+def vector_buffer(capacity):
+    return ReplayBuffer(capacity, gym.spaces.Box(-np.inf, np.inf, (2,), np.float32), gym.spaces.Discrete(4))
+
+
+def add(buffer, *indices):
+    i = np.array(indices, np.float32)
+    buffer.add(np.stack([i, i], 1), i.astype(int) % 4, i, np.stack([i + 1, i + 1], 1), i % 2)
+
+
+def test_vector_buffer_keeps_rows_together():
+    buffer = vector_buffer(8)
+    add(buffer, 0, 1, 2)
+    batch = buffer.sample(100, np.random.default_rng(0))
+    assert set(batch.reward) == {0, 1, 2}
+    np.testing.assert_array_equal(batch.obs[:, 0], batch.reward)
+    np.testing.assert_array_equal(batch.next_obs[:, 1], batch.reward + 1)
+    np.testing.assert_array_equal(batch.action, batch.reward.astype(int) % 4)
+    np.testing.assert_array_equal(batch.terminated, batch.reward % 2)
+
+
+def test_vector_buffer_wraps_around_within_one_add():
+    buffer = vector_buffer(4)
+    add(buffer, 0, 1, 2)
+    add(buffer, 3, 4, 5)  # 4 and 5 overwrite 0 and 1
+    assert len(buffer) == 4
+    assert set(buffer.sample(200, np.random.default_rng(0)).reward) == {2, 3, 4, 5}
+
+
+def test_vector_buffer_is_ready_and_flush():
+    buffer = vector_buffer(4)
+    assert not buffer.is_ready(1)
+    with pytest.raises(ValueError, match="empty"):
+        buffer.sample(1, np.random.default_rng(0))
+    add(buffer, 0, 1)
+    assert buffer.is_ready(2) and not buffer.is_ready(3)
+    buffer.flush()
+    assert len(buffer) == 0 and not buffer.is_ready(1)
+
+
+def test_vector_buffer_samples_uniformly():
+    buffer = vector_buffer(5)
+    add(buffer, 0, 1, 2, 3, 4)
+    counts = np.bincount(buffer.sample(50_000, np.random.default_rng(0)).reward.astype(int))
+    assert abs(counts - 10_000).max() < 5 * np.sqrt(50_000 * 0.2 * 0.8)  # five standard deviations
+
+
+class Games:
+    """Two environments whose frames carry their number: game lengths, endings and lives follow a random script.
+
+    Behaves like ALE's vector environment: zeros before the start, next-step autoreset, `terminated` at lost lives too.
+    """
+
+    def __init__(self, num_envs, stack, seed, hw=(2, 3)):
+        self.rng, self.stack, self.hw, self.n = np.random.default_rng(seed), stack, hw, num_envs
+        self.frame = 0
+        self.obs = np.zeros((num_envs, stack, *hw), np.uint8)
+        self.over = np.ones(num_envs, bool)
+        self.begin(self.over)
+
+    def begin(self, which):
+        self.obs[which] = 0
+        self.show(which)
+
+    def show(self, which):
+        for e in np.flatnonzero(which):
+            self.obs[e, :-1] = self.obs[e, 1:].copy()
+            self.frame = self.frame % 250 + 1  # never zero, which is padding
+            self.obs[e, -1] = self.frame
+
+    def step(self):
+        before = self.obs.copy()
+        resetting, self.over = self.over, np.zeros(self.n, bool)
+        if not hasattr(self, "started"):
+            self.started, resetting = True, np.zeros(self.n, bool)
+        chance = self.rng.random(self.n)
+        ended = ~resetting & (chance < 0.15)
+        truncated = ended & (chance < 0.07)
+        terminated = (ended & ~truncated) | (~resetting & ~ended & (chance > 0.9))  # above 0.9: a life is lost
+        self.show(~resetting)
+        self.begin(resetting)
+        self.over = ended
+        action, reward = self.rng.integers(0, 6, self.n), self.rng.integers(-2, 3, self.n).astype(float)
+        return before, action, reward, terminated, ended, resetting, self.obs.copy()
+
+
+def reference(history, env, t, n_step, gamma):
+    """The n-step transition from time t of one environment, from the whole history; None where there is none."""
+    if history[t][5][env]:
+        return None
+    total, discount = 0.0, 1.0
+    for k in range(n_step):
+        if t + k >= len(history):
+            return None
+        _, _, reward, terminated, ended, _, next_obs = history[t + k]
+        total += discount * reward[env]
+        discount *= gamma * (not terminated[env])
+        if terminated[env] or ended[env]:
+            break
+    return history[t][0][env], history[t][1][env], total, discount, next_obs[env]
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("steps", [7, 40, 131])  # not full, about full, wrapped several times
+def test_frame_buffer_equals_a_naive_list(num_envs, n_step, steps):
+    gamma, length, stack = 0.9, 30, 4
+    games = Games(num_envs, stack, seed=steps)
+    buffer = FrameReplayBuffer(length * num_envs, num_envs, games.hw, stack, n_step, gamma)
+    history = []
+    for _ in range(steps):
+        transition = games.step()
+        history.append(transition)
+        buffer.add(*transition[:5])
+    assert len(buffer) == min(steps, length) * num_envs
+
+    # Frames are unique within the ring (at most 90 of 250), so a batch row tells which transition it is.
+    known = {}
+    for t in range(max(0, steps - length), steps):
+        for env in range(num_envs):
+            row = reference(history, env, t, n_step, gamma)
+            if row is not None:
+                known[int(row[0][-1, 0, 0])] = row
+    batch = buffer.sample(4000, np.random.default_rng(1))
+    drawn = set()
+    for obs, action, reward, discount, next_obs in zip(*batch, strict=True):
+        expected = known[int(obs[-1, 0, 0])]
+        drawn.add(int(obs[-1, 0, 0]))
+        np.testing.assert_array_equal(obs, expected[0])
+        assert action == expected[1]
+        assert reward == pytest.approx(expected[2])
+        assert discount == pytest.approx(expected[3])
+        if discount:  # after a termination nothing is bootstrapped, the observation does not matter
+            np.testing.assert_array_equal(next_obs, expected[4])
+    # Every transition whose stack and n steps are in the ring is drawn: only the ring's two ends may lack some.
+    assert len(known) - len(drawn) <= num_envs * (stack - 1 + n_step)
+
+
+def test_frame_buffer_by_hand():
+    """One environment, stack 2, frames 1 2 3 (truncated, last frame 4), reset step, new game 5 6, on paper."""
+    buffer = FrameReplayBuffer(8, 1, (1, 1), stack=2, n_step=2, gamma=0.5)
+    for previous, newest, reward, terminated, ended in [
+        (0, 1, 1.0, False, False),
+        (1, 2, 2.0, False, False),
+        (2, 3, 4.0, False, True),  # truncated
+        (3, 4, 9.0, False, False),  # the reset step: its reward must never be seen
+        (0, 5, 8.0, True, False),  # a lost life
+        (5, 6, 16.0, False, False),
+        (6, 7, 32.0, False, False),
+    ]:
+        obs = np.array([previous, newest], np.uint8).reshape(1, 2, 1, 1)
+        buffer.add(obs, [0], [reward], np.array([terminated]), np.array([ended]))
+    batch = buffer.sample(500, np.random.default_rng(0))
+    rows = {(*o.ravel().tolist(), r, d, *n.ravel().tolist()) for o, _, r, d, n in zip(*batch, strict=True)}
+    assert rows == {
+        (0, 1, 2.0, 0.25, 2, 3),  # 1 + 0.5 * 2, then bootstrap from (2, 3)
+        (1, 2, 4.0, 0.25, 3, 4),  # 2 + 0.5 * 4, bootstrap from the last frame of the truncated game
+        (2, 3, 4.0, 0.5, 3, 4),  # cut after one step: the discount is gamma once
+        (0, 5, 8.0, 0.0, 5, 6),  # terminated: no bootstrap
+    }
+
+
+def test_frame_buffer_state_round_trip():
+    games = Games(2, 4, seed=0)
+    buffer, copy = (FrameReplayBuffer(40, 2, games.hw) for _ in range(2))
+    for _ in range(33):
+        buffer.add(*games.step()[:5])
+    copy.load(buffer.state())
+    for row, twin in zip(
+        buffer.sample(64, np.random.default_rng(3)), copy.sample(64, np.random.default_rng(3)), strict=True
+    ):
+        np.testing.assert_array_equal(row, twin)
+    transition = games.step()[:5]  # and both go on alike
+    buffer.add(*transition)
+    copy.add(*transition)
+    for name, array in buffer.state().items():
+        np.testing.assert_array_equal(array, copy.state()[name])
+    with pytest.raises(ValueError, match="another shape"):
+        FrameReplayBuffer(20, 2, games.hw).load(buffer.state())
+    with pytest.raises(ValueError, match="another shape"):
+        FrameReplayBuffer(40, 1, games.hw).load(buffer.state())
+
+
+def test_abandoned_games_never_mix_with_the_next_ones():
+    buffer = FrameReplayBuffer(8, 1, (1, 1), stack=2, n_step=2, gamma=0.5)
+    for previous, newest, reward in [(0, 1, 1.0), (1, 2, 2.0), (2, 3, 4.0), (0, 7, 8.0), (7, 8, 16.0), (8, 9, 0.0)]:
+        if newest == 7:
+            buffer.abandon_games()
+        obs = np.array([previous, newest], np.uint8).reshape(1, 2, 1, 1)
+        buffer.add(obs, [0], [reward], np.array([False]), np.array([False]))
+    batch = buffer.sample(500, np.random.default_rng(0))
+    rows = {(*o.ravel().tolist(), r, d, *n.ravel().tolist()) for o, _, r, d, n in zip(*batch, strict=True)}
+    assert rows == {(0, 1, 2.0, 0.25, 2, 3), (1, 2, 2.0, 0.5, 2, 3), (0, 7, 16.0, 0.25, 8, 9)}
+
+
+def test_frame_buffer_bytes_and_limits():
+    buffer = FrameReplayBuffer(1000, 8)
+    assert buffer.nbytes / 1000 == 84 * 84 + 4 + 4 + 1 + 1 + 1 + 1  # frame, action, reward, three flags, age
+    with pytest.raises(ValueError, match="nothing to sample"):
+        buffer.sample(1, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="too small"):
+        FrameReplayBuffer(8, 8)
+    assert not buffer.is_ready(1)
+    buffer.add(np.zeros((8, 4, 84, 84), np.uint8), np.zeros(8), np.zeros(8), np.zeros(8, bool), np.zeros(8, bool))
+    assert buffer.is_ready(8) and not buffer.is_ready(9)
+    buffer.flush()
+    assert len(buffer) == 0

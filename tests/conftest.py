@@ -1,0 +1,27 @@
+"""What several tests need: the repository's root, and a way to run a recipe as a user does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run_recipe(tmp_path):
+    """Run `python recipes/<name>.py *flags` in an empty folder of its own; returns the CompletedProcess."""
+
+    def run(name, *flags, timeout=300, **environment):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "recipes" / f"{name}.py"), *flags],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **environment},
+        )
+
+    return run

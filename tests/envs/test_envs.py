@@ -1,0 +1,78 @@
+"""Every registered world: gymnasium's own check, seeds that repeat, limits that truncate, rewards by hand."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs  # noqa: F401  registers
+
+OURS = sorted(name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("envs."))
+
+
+def play(env_id, actions, seed):
+    """Everything an environment answers to `actions`."""
+    env = gym.make(env_id)
+    answers = [env.reset(seed=seed)[0]]
+    for action in actions:
+        *answer, _ = env.step(action)
+        answers.append(answer)
+        if answer[2] or answer[3]:
+            answers.append(env.reset()[0])
+    env.close()
+    return answers
+
+
+def test_there_are_worlds():
+    assert len(OURS) == 6
+
+
+@pytest.mark.parametrize("env_id", OURS)
+def test_gymnasium_accepts_it(env_id):
+    check_env(gym.make(env_id).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("env_id", OURS)
+def test_a_seed_repeats(env_id):
+    actions = np.random.default_rng(0).integers(0, 2, 60)
+    first, second = play(env_id, actions, seed=1), play(env_id, actions, seed=1)
+    np.testing.assert_equal(first, second)
+
+
+@pytest.mark.parametrize("env_id", ["probes/SeenReward-v0", "probes/ChosenReward-v0", "probes/PixelChoice-v0"])
+def test_another_seed_differs(env_id):
+    actions = np.zeros(60, int)
+    with pytest.raises(AssertionError):
+        np.testing.assert_equal(play(env_id, actions, seed=1), play(env_id, actions, seed=2))
+
+
+def rewards(env_id, choose):
+    """Rewards of one episode, and how it ended."""
+    env = gym.make(env_id)
+    obs, _ = env.reset(seed=0)
+    collected, terminated, truncated = [], False, False
+    while not (terminated or truncated):
+        obs, reward, terminated, truncated, _ = env.step(choose(obs))
+        collected.append(reward)
+    return collected, terminated, truncated
+
+
+def test_the_probes_pay_what_they_promise():
+    assert rewards("probes/OneStep-v0", lambda obs: 0) == ([1.0], True, False)
+    assert rewards("probes/TwoSteps-v0", lambda obs: 0) == ([0.0, 1.0], True, False)
+    assert rewards("probes/Endless-v0", lambda obs: 0) == ([1.0] * 10, False, True)
+    assert rewards("probes/ChosenReward-v0", lambda obs: int(obs[0])) == ([1.0], True, False)
+    assert rewards("probes/ChosenReward-v0", lambda obs: 1 - int(obs[0])) == ([0.0], True, False)
+    lit = lambda obs: int(obs[-1, 0, -1] > 0)  # noqa: E731
+    assert rewards("probes/PixelChoice-v0", lit) == ([1.0] * 4, True, False)
+    assert rewards("probes/PixelChoice-v0", lambda obs: 1 - lit(obs)) == ([0.0] * 4, True, False)
+
+
+def test_seen_reward_is_the_observation():
+    env = gym.make("probes/SeenReward-v0")
+    seen = set()
+    for seed in range(20):
+        obs, _ = env.reset(seed=seed)
+        assert env.step(0)[1] == obs[0]
+        seen.add(float(obs[0]))
+    assert seen == {-1.0, 1.0}

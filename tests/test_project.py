@@ -1,0 +1,97 @@
+"""The rules of the house that a program can check."""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("recipes", "envs", "common")
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.py") if path.name != "__init__.py")
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).glob("*.py"))
+
+
+def imported(path):
+    """The top-level names of everything that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+def function(path, name):
+    return next(n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_run_one_way(path):
+    allowed = {"recipes": {"common", "envs"}, "common": {"common"}, "envs": {"envs"}}[path.parent.name]
+    assert set(imported(path)) & set(ROOMS) <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_nothing_loaded_can_run_code(path):
+    assert not {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"} & set(imported(path))
+    assert "allow_pickle=True" not in path.read_text() and "safe_mode=False" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_parameter_is_typed_documented_and_read(path):
+    train = function(path, "train")
+    parameters = train.args.args
+    assert [p.arg for p in parameters[:5]] == ["env_id", "episodes", "seed", "logdir", "resume"]
+    assert len(train.args.defaults) == len(parameters), "every parameter has a default"
+    documented = re.findall(r"^    (?:    )?(\w+): ", ast.get_docstring(train).split("Args:")[1], re.MULTILINE)
+    read = {node.id for node in ast.walk(train) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    through_the_log = {"logdir"}  # `arguments = locals()` goes to RunLog, which makes the folder
+    for parameter in parameters:
+        assert parameter.annotation is not None, parameter.arg
+        assert parameter.arg in documented, f"{parameter.arg} has no line under Args:"
+        assert parameter.arg in read | through_the_log, f"{parameter.arg} is never read"
+    assert documented == [p.arg for p in parameters], "Args: in the order of the signature"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_each_numbered_step_stands_once_on_the_page_and_once_in_the_code(path):
+    page = ast.get_docstring(ast.parse(path.read_text()))
+    comments = [
+        t.string for t in tokenize.generate_tokens(io.StringIO(path.read_text()).readline) if t.type == tokenize.COMMENT
+    ]
+    steps = re.findall(r"^ *\((\d)\)", page, re.MULTILINE)
+    assert steps == [str(n + 1) for n in range(len(steps))] and len(steps) >= 2
+    marked = sorted(re.findall(r"\((\d)\)", " ".join(comments)))
+    assert marked == steps
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_ends_with_the_same_two_lines(path):
+    assert path.read_text().endswith('\n\nif __name__ == "__main__":\n    fire.Fire(strict(train))\n')
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_importing_a_recipe_does_nothing_and_loads_no_tensorflow(path, tmp_path):
+    code = f"import sys, recipes.{path.stem}; assert not {{'tensorflow', 'keras', 'matplotlib'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr, list(tmp_path.iterdir())) == (0, "", "", [])
+
+
+def test_the_readme_names_only_what_exists():
+    named = re.findall(
+        r"\b(?:recipes|benchmarks|common|envs|book|tests)/[\w/.-]+\.\w+", (ROOT / "README.md").read_text()
+    )
+    assert named
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_requirements_are_exact_and_within_the_ranges():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    lines = [line for line in lines if line]
+    assert lines[-1] == "-e ."
+    assert all("==" in line for line in lines[:-1])
