@@ -1,7 +1,6 @@
 """What two differences from the text are worth, on the image probe: `PixelChoice`, best score 4, blind score 2.
 
-Greedy score over 40 games after 240 games of training, mean and range over seeds. With `--repair=state` the network is
-trained as printed, on the next state; `--repair=optimizer` compares Adam with the text's RMSProp.
+Greedy score over 40 games after 240 games of training, mean and range over seeds.
 
     python benchmarks/dqn_errata.py [--seeds=5]
 """

@@ -31,10 +31,19 @@ def save(folder, step, identity, tensors, state, arrays=None):
         state: dict that JSON can hold.
         arrays: dict name → numpy array.
 
+    A step that was saved before is not saved again.
+
     Raises:
+        FloatingPointError: a variable is not finite; earlier checkpoints stay.
         OSError: the disk is full or read-only; earlier checkpoints stay.
     """
     folder = Path(folder)
+    final = folder / f"{step:012d}"
+    if final.exists():
+        return
+    for name, tensor in tensors.items():
+        if not all(np.isfinite(v.numpy()).all() for v in tensor.variables):
+            raise FloatingPointError(f"the {name} is not finite at step {step}; the last good checkpoint is kept")
     new = folder / f".{step:012d}"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -44,12 +53,9 @@ def save(folder, step, identity, tensors, state, arrays=None):
     (new / "state.json").write_text(json.dumps(state))
     files = {path.name: [path.stat().st_size, checksum(path)] for path in sorted(new.iterdir())}
     (new / "manifest.json").write_text(json.dumps({"format": FORMAT, "identity": identity, "files": files}))
-    final = folder / f"{step:012d}"
-    if final.exists():  # the same step again: put the new one in its place
-        os.replace(final, folder / f".{step:012d}.old")
     os.replace(new, final)
-    for stale in [*folder.glob(".*"), *checkpoints(folder)[:-KEEP]]:
-        shutil.rmtree(stale)
+    for stale in checkpoints(folder)[:-KEEP]:
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def restore(folder, identity, tensors):
@@ -66,9 +72,9 @@ def restore(folder, identity, tensors):
     Raises:
         UsageError: no checkpoint, or one that is damaged, foreign, or of a network with other shapes.
     """
-    path = (checkpoints(folder) or [None])[-1]
+    *older, path = [None, *checkpoints(folder)]
     if path is None:
-        raise UsageError(f"no checkpoint in {folder}")
+        raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
     manifest = _json(path / "manifest.json", path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UsageError(f"{path} is not a checkpoint that this version reads")
@@ -77,7 +83,8 @@ def restore(folder, identity, tensors):
     for name, expected in manifest["files"].items():
         file = path / name
         if not file.is_file() or [file.stat().st_size, checksum(file)] != expected:
-            raise UsageError(f"{path} is damaged: {name} is not as it was written")
+            hint = f"; remove it to go on from {older[-1].name}" if older[-1:] != [None] and older else ""
+            raise UsageError(f"{path} is damaged: {name} is not as it was written{hint}")
     reader = tf.train.load_checkpoint(str(path / "tensors"))
     shapes = sorted(map(tuple, reader.get_variable_to_shape_map().values()))
     wanted = sorted(tuple(v.shape) for t in tensors.values() for v in t.variables)

@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -44,9 +45,7 @@ Count = Annotated[int, Range(1)]  # 1, 2, 3, …
 Natural = Annotated[int, Range(0)]  # 0, 1, 2, …
 Positive = Annotated[float, Range(0.0, open_low=True)]  # a rate
 Fraction = Annotated[float, Range(0.0, 1.0)]  # a probability, a discount
-
-# The flags that may differ between a run and its continuation.
-RESUMABLE = {"logdir", "resume", "episodes"}
+Seed = Annotated[int, Range(0, 2**30)]  # leaves room for the seeds that are derived from it, in 32 bits
 
 
 def strict(train, argv=None):
@@ -62,8 +61,11 @@ def strict(train, argv=None):
     """
     hints = get_type_hints(train, include_extras=True)
     defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+    words = sys.argv[1:] if argv is None else argv
+    if {"--help", "-h"} & set(words):
+        sys.argv[1:], words = ["--help"], []  # beside other words Fire would run the function before it helps
     try:
-        typed = read_words(sys.argv[1:] if argv is None else argv, defaults)
+        typed = read_words(words, {name: hints[name] for name in defaults})
     except UsageError as error:
         leave(2, error)
 
@@ -74,9 +76,10 @@ def strict(train, argv=None):
         try:
             values = {name: convert(name, value, hints[name]) for name, value in {**passed, **kwargs, **typed}.items()}
             if values.get("resume"):
-                values = {**saved_arguments(values, hints, defaults), **values}
+                saved = saved_arguments(values.get("logdir"))
+                values = {**{n: convert(n, saved[n], hints[n]) for n in defaults if n in saved}, **values}
             train(**values)
-        except (UsageError, gym.error.Error) as error:
+        except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
         except FloatingPointError as error:
             leave(1, error)
@@ -92,34 +95,38 @@ def leave(code, message):
     sys.exit(code)
 
 
-def read_words(words, known):
-    """The flags among `words`, as a dict of strings: `--name=value`, `--name value` or `--name` (true).
+def read_words(words, hints):
+    """The flags among `words`, as a dict of strings: `--name=value`, `--name value`, or `--name` for a true one.
+
+    Args:
+        words: of the command line.
+        hints: dict of every known name → its annotation.
 
     Raises:
-        UsageError: a word that is no flag, a flag that is not in `known` (with the nearest name), or one given twice.
+        UsageError: a word that is no flag; a flag unknown (with the nearest name), given twice or without its value.
     """
-    flags, open_flag = {}, None
+    flags, waiting = {}, None  # `waiting`: the flag whose value may be the next word
     for word in words:
-        if word in ("--help", "-h", "--"):
-            return {}
-        if not word.startswith("-"):
-            if open_flag is None:
+        if not word.startswith("-") or re.match(r"-\.?\d", word):  # a number below zero is no flag
+            if waiting is None:
                 raise UsageError(f"unexpected word {word!r}: write --name=value")
-            flags[open_flag], open_flag = word, None
+            flags[waiting], waiting = word, None
             continue
         name, equals, value = word.lstrip("-").partition("=")
         name = name.replace("-", "_")
-        initials = [full for full in known if full[0] == name]
+        initials = [full for full in hints if full[0] == name]
         if len(initials) == 1:  # Fire's short form: -r for --resume
             name = initials[0]
-        if name not in known:
-            raise UsageError(
-                f"unknown flag --{name}; did you mean --{difflib.get_close_matches(name, known, 1, 0)[0]}?"
-            )
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1, cutoff=0.4)
+            raise UsageError(f"unknown flag --{name}" + (f"; did you mean --{near[0]}?" if near else "; see --help"))
         if name in flags:
             raise UsageError(f"--{name} is given twice")
-        flags[name], open_flag = (value, None) if equals else ("true", name)
-    return flags
+        flags[name], waiting = (value, None) if equals else (None, name)
+    for name, value in flags.items():
+        if value is None and hints[name] is not bool:
+            raise UsageError(f"--{name} needs a value: --{name}=…")
+    return {name: "true" if value is None else value for name, value in flags.items()}
 
 
 def convert(name, value, hint):
@@ -150,22 +157,14 @@ def convert(name, value, hint):
     return result
 
 
-def saved_arguments(values, hints, defaults):
-    """The arguments of the run that `--resume` continues, read from its `config.json`.
-
-    Raises:
-        UsageError: there is no run in `--logdir`, or a flag asks for something else than the run was started with.
-    """
-    if not values.get("logdir"):
+def saved_arguments(logdir):
+    """The arguments of the run in `logdir`, from its `config.json`; UsageError where there is none that can be read."""
+    if not logdir:
         raise UsageError("--resume needs --logdir=DIR, the folder of the run to continue")
-    path = Path(values["logdir"]) / "config.json"
+    path = Path(logdir) / "config.json"
     try:
-        saved = json.loads(path.read_text())["arguments"]
+        return dict(json.loads(path.read_text())["arguments"])
     except FileNotFoundError:
-        raise UsageError(f"--resume: no run in {values['logdir']} ({path.name} is missing)") from None
+        raise UsageError(f"--resume: no run in {logdir} ({path.name} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--resume: {path} cannot be read: {error!r}") from None
-    for name in values.keys() - RESUMABLE:
-        if name in saved and values[name] != convert(name, saved[name], hints[name]):
-            raise UsageError(f"--resume: --{name}={values[name]}, but the run was started with {saved[name]}")
-    return {name: convert(name, saved[name], hints[name]) for name in defaults if name in saved}

@@ -192,8 +192,8 @@ class FrameReplayBuffer:
         self.position = self.size = 0
 
     def is_ready(self, steps):
-        """Whether `steps` steps, over all environments together, are stored."""
-        return len(self) >= steps
+        """Whether `steps` steps, over all environments together, are stored, and at least one whole transition."""
+        return len(self) >= steps and self.size > self.n_step
 
     def __len__(self):
         return self.size * self.frames.shape[1]

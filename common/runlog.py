@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,11 +23,15 @@ from common.cli import UsageError
 from common.lazy import tf
 
 COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
+# What may differ between a run and its continuation; everything else would make it another run.
+RESUMABLE = {
+    "logdir", "resume", "episodes", "save_interval", "save_memory", "screenshots", "eval_episodes", "eval_epsilon",
+}  # fmt: skip
 PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
 
 
 class RunLog:
-    """The folder of one run and everything written to it while it trains.
+    """The folder of one run and everything written to it while it trains. Leave it as a context to close it.
 
     Args:
         recipe: name of the recipe.
@@ -34,7 +39,8 @@ class RunLog:
         columns: names of the recipe's own columns in `episodes.csv`.
 
     Raises:
-        UsageError: the folder holds a run already and `resume` is false, or it cannot be written.
+        UsageError: the folder cannot be written; it holds a run already and `resume` is false; or it holds a run of
+            another recipe or with other settings and `resume` is true.
     """
 
     def __init__(self, recipe, arguments, columns=()):
@@ -43,29 +49,35 @@ class RunLog:
         self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
         self.columns = (*COLUMNS, *columns)
         self.episode, self.seconds_before = 0, 0.0
-        if self.resumed:
-            self._check_recipe(recipe)
-        else:
-            self._create(recipe, {**arguments, "logdir": str(self.dir)})
-        self._open()
-
-    def _check_recipe(self, recipe):
-        found = json.loads((self.dir / "config.json").read_text()).get("recipe")
-        if found != recipe:
-            raise UsageError(f"{self.dir} holds a run of {found}, not of {recipe}")
-
-    def _create(self, recipe, arguments):
+        self.recipe, self.arguments = recipe, {**arguments, "logdir": str(self.dir)}
+        self.csv = self.bar = self.events = None
         try:
-            self.dir.mkdir(parents=True, exist_ok=True)
-            if (self.dir / "config.json").exists():
-                raise UsageError(
-                    f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir"
-                )
-            config = {"recipe": recipe, "arguments": arguments, **surroundings()}
-            write_text(self.dir / "config.json", json.dumps(config, indent=2) + "\n")
-            write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
+            if self.resumed:
+                self._check()  # `load` opens the files, when the checkpoint has been read
+            else:
+                self._create()
+                self._open()
         except OSError as error:
             raise UsageError(f"{self.dir} cannot be written: {error.strerror}") from None
+
+    def _create(self):
+        self.dir.mkdir(parents=True, exist_ok=True)
+        if (self.dir / "config.json").exists():
+            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+        self._write_config({"recipe": self.recipe, "arguments": self.arguments, **surroundings()})
+        write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
+
+    def _check(self):
+        config = json.loads((self.dir / "config.json").read_text())
+        if config["recipe"] != self.recipe:
+            raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
+        for name in config["arguments"].keys() - RESUMABLE:
+            before, now = config["arguments"][name], self.arguments[name]
+            if before != now:
+                raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
+
+    def _write_config(self, config):
+        write_text(self.dir / "config.json", json.dumps(config, indent=2) + "\n")
 
     def _open(self):
         self.started = time.monotonic()
@@ -106,30 +118,39 @@ class RunLog:
 
     def load(self, state):
         """Continue after `state`: lines that were written after it are dropped, for their episodes will come again."""
-        self.csv.close()
-        self.bar.close()
-        lines = (self.dir / "episodes.csv").read_text().splitlines(keepends=True)
-        write_text(self.dir / "episodes.csv", "".join(lines[: 1 + state["episode"]]))
-        self.episode, self.seconds_before = state["episode"], state["seconds"]
-        self._open()
+        config = json.loads((self.dir / "config.json").read_text())
+        config.setdefault("continued", []).append({"after_episode": state["episode"], **surroundings()})
+        try:
+            self._write_config({**config, "arguments": self.arguments})
+            lines = (self.dir / "episodes.csv").read_text().splitlines(keepends=True)
+            write_text(self.dir / "episodes.csv", "".join(lines[: 1 + state["episode"]]))
+            self.episode, self.seconds_before = state["episode"], state["seconds"]
+            self._open()
+        except OSError as error:
+            raise UsageError(f"{self.dir} cannot be written: {error.strerror}") from None
 
-    def save_model(self, model):
-        """Write `model.keras`, whole or not at all."""
-        save_model(model, self.dir / "model.keras")
-
-    def close(self):
-        """Finish the files and draw the learning curve."""
-        self.bar.close()
-        self.csv.close()
-        self.events.close()
+    def save(self, model):
+        """Write `model.keras` and `learning_curve.png` as of now, each whole or not at all."""
+        with replacing(self.dir / "model.keras") as temporary:
+            model.save(temporary)
         plot_learning_curve(self.dir)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for file in (self.bar, self.csv, self.events):
+            if file is not None:
+                file.close()
 
     def tell_what_is_there(self):
         """Print where everything is and what to type next."""
         print(f"learning curve  {self.dir / 'learning_curve.png'}")
         print(f"model           {self.dir / 'model.keras'}")
-        print(f"event files     {self.dir}: tensorboard --logdir={self.dir}")
-        print(f"go on           --logdir={self.dir} --resume --episodes={2 * self.episodes}")
+        print(f"event file      {next(self.dir.glob('events.out.*'))}")
+        print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
+        again = f"--logdir={shlex.quote(str(self.dir))} --resume --episodes={2 * self.episodes}"
+        print(f"to train on     python recipes/{self.recipe}.py {again}")
 
 
 @contextlib.contextmanager
@@ -182,12 +203,6 @@ def write_text(path, text):
     """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text)
-
-
-def save_model(model, path):
-    """Write a Keras model, whole or not at all."""
-    with replacing(path) as temporary:
-        model.save(temporary)
 
 
 def save_image(pixels, path):

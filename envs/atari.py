@@ -6,6 +6,7 @@ them in C++.
 
 import difflib
 import os
+import warnings
 
 import gymnasium as gym
 import numpy as np
@@ -19,7 +20,7 @@ def make_atari(env_id, num_envs, *, sticky_actions=0.0, life_loss=True, noop_max
         num_envs: games played at once.
         sticky_actions: probability that the emulator repeats the previous action instead.
         life_loss: flag `terminated` when a life is lost; the game goes on, see `game_over`.
-        noop_max: a game starts after 1 to `noop_max` idle frames; 0 for none.
+        noop_max: a game starts after 0 to `noop_max` - 1 idle frames, drawn from its seed.
         frame_skip: frames an action lasts.
         max_frames: frames after which a game is truncated.
 
@@ -53,13 +54,14 @@ def check_image_env(env_id):
         hint = f"; near matches: {', '.join(names[name] for name in near)}" if near else ""
         raise gym.error.NameNotFound(f"unknown environment {env_id}{hint}")
     if env_id.startswith("ALE/"):
-        if gym.spec(env_id).vector_entry_point is None:
-            raise gym.error.Error(f"{env_id} has no vector environment; take the -v5 id")
-        if gym.spec(env_id).kwargs.get("obs_type") == "ram":
-            raise gym.error.Error(f"{env_id} shows the memory of the console, not images")
         return
+    if gym.spec(env_id).entry_point == "ale_py.env:AtariEnv":
+        game = gym.spec(env_id).kwargs["game"].title().replace("_", "")
+        raise gym.error.Error(f"{env_id} is an older name; take ALE/{game}-v5")
     try:
-        env = gym.make(env_id)
+        with warnings.catch_warnings():  # the answer to an unsuitable environment is one line
+            warnings.simplefilter("ignore")
+            env = gym.make(env_id)
     except (gym.error.Error, ImportError) as error:
         raise gym.error.Error(f"{env_id} cannot be made: {error}") from None
     obs_space, action_space = env.observation_space, env.action_space

@@ -5,7 +5,8 @@ remembered steps, drawn at random, are regressed onto the reward plus the best v
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
-    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n the sum
+        of n rewards comes before the bootstrap, discounted step by step
     (4) regress q(s, a) onto y, large errors clipped
     (5) every `target_interval` updates, copy the network into the target network
 
@@ -20,7 +21,7 @@ Differs from the text in (book/dqn_atari.md tells what each is worth):
     optimizer   Adam 1e-4 (--optimizer=rmsprop is there) RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps
     frames      84 x 84, maximum of two                  80 x 105, every second pixel
-    start       1 to 30 idle frames                      1 to 10 idle steps
+    start       0 to 29 idle frames                      1 to 10 idle steps
     exploration 1 to 0.01 in 100,000 steps               1 to 0.1 in 1,000,000
     memory      100,000 steps, each frame once           400,000 steps, each frame eight times
 
@@ -39,7 +40,7 @@ import fire
 import numpy as np
 
 from common import checkpoint
-from common.cli import Count, Fraction, Natural, Positive, UsageError, strict
+from common.cli import Count, Fraction, Natural, Positive, Seed, UsageError, strict
 from common.lazy import keras, tf
 from common.networks import nature_cnn
 from common.replay import FrameReplayBuffer
@@ -117,7 +118,7 @@ def epsilon_at(step, start, decay_steps, final):
 
 
 def due(step, interval, num_envs):
-    """How many multiples of `interval` lie in the last `num_envs` steps: `step % interval == 0` for steps in batches."""
+    """Multiples of `interval` among the last `num_envs` steps: `step % interval == 0`, where steps come in batches."""
     return step // interval - (step - num_envs) // interval
 
 
@@ -141,7 +142,7 @@ def evaluate(model, env_id, games, seed, epsilon=0.01, sticky_actions=0.0):
 def train(
     env_id: str = "ALE/Pong-v5",
     episodes: Count = 200,
-    seed: Natural = 0,
+    seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
     num_envs: Count = 8,
@@ -177,7 +178,7 @@ def train(
         num_envs: games played at once.
         sticky_actions: probability that the emulator repeats the last action; Nature 0, gymnasium's v5 ids 0.25.
         life_loss: learn that losing a life ends the value; games are played to their end all the same.
-        noop_max: a game starts after 1 to noop_max idle frames.
+        noop_max: a game starts after 0 to noop_max - 1 idle frames.
         optimizer: adam or rmsprop.
         learning_rate: of the optimizer, per update.
         buffer_size: steps that the replay memory keeps.
@@ -201,21 +202,21 @@ def train(
         raise UsageError(f"--batch_size={batch_size} is larger than --buffer_size={buffer_size}")
     if learning_starts > buffer_size:
         raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
-    if buffer_size < num_envs * (n_step + 5):
-        raise UsageError(f"--buffer_size={buffer_size} is too small for --num_envs={num_envs} and --n_step={n_step}")
 
     # Set up.
     worlds = make_atari(env_id, num_envs, sticky_actions=sticky_actions, life_loss=life_loss, noop_max=noop_max)
     obs_shape, num_actions = worlds.single_observation_space.shape, int(worlds.single_action_space.n)
+    if buffer_size < num_envs * (obs_shape[0] + n_step + 1):
+        raise UsageError(f"--buffer_size={buffer_size} is too small for --num_envs={num_envs} and --n_step={n_step}")
+    memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
     log = RunLog("dqn_atari", arguments, columns=("epsilon", "mean_max_q", "mean_loss"))
+    log.say(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model, target = build_q_network(obs_shape, num_actions), build_q_network(obs_shape, num_actions)
     target.set_weights(model.get_weights())
     opt = build_optimizer(optimizer, learning_rate)
     act, update = make_act(model), make_update(model, target, opt)
-    memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
-    log.say(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     step = updates = 0
 
     # Every checkpoint holds all that the loop changes, except the games being played.
@@ -225,7 +226,7 @@ def train(
     def save():
         state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state, memory.state() if save_memory else None)
-        log.save_model(model)
+        log.save(model)
 
     if resume:
         state, arrays = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
@@ -234,13 +235,15 @@ def train(
             memory.load(arrays)
             memory.abandon_games()
         log.load(state["log"])
+    else:
+        save()  # a run that is killed early can be resumed, too
 
-    obs, _ = worlds.reset(seed=seed + step)
+    obs, _ = worlds.reset(seed=(seed + step) % 2**30)
     ended = np.zeros(num_envs, bool)
     score, length, sum_q = np.zeros(num_envs), np.zeros(num_envs, int), np.zeros(num_envs)
     losses = []
 
-    with interruptible() as interrupted:
+    with log, interruptible() as interrupted:
         while log.episode < episodes and not interrupted():
             # (1) Act.
             epsilon = epsilon_at(step, learning_starts, epsilon_decay_steps, epsilon_final)
@@ -271,23 +274,23 @@ def train(
             length += playing
             sum_q += np.where(playing, max_q, 0)
             for i in np.flatnonzero(ended)[: episodes - log.episode]:
-                means = {"mean_max_q": sum_q[i] / length[i], "mean_loss": np.mean(losses or [0.0])}
+                means = {"mean_max_q": sum_q[i] / length[i], "mean_loss": np.mean(losses or [np.nan])}
                 log.log_episode(step, score[i], length[i], epsilon=epsilon, **means)
                 if screenshots:
                     save_image(next_obs[i, -1], log.dir / "screenshots" / f"game_{log.episode:05d}.png")
                 score[i] = sum_q[i] = length[i] = 0
+            if ended.any():
                 losses.clear()
             if due(step, save_interval, num_envs):
                 save()
 
-    # Finish.
-    save()
-    log.close()
+        # Finish.
+        save()
     worlds.close()
     if interrupted():
         raise KeyboardInterrupt
     if eval_episodes:
-        scores = evaluate(model, env_id, eval_episodes, seed + 1_000_000, eval_epsilon, sticky_actions)
+        scores = evaluate(model, env_id, eval_episodes, (seed + 2**29) % 2**30, eval_epsilon, sticky_actions)
         write_text(log.dir / "evaluation.json", json.dumps({"epsilon": eval_epsilon, "scores": scores.tolist()}) + "\n")
         print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} games at epsilon {eval_epsilon}")
     log.tell_what_is_there()

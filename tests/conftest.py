@@ -11,6 +11,15 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
+def no_tensorflow(tmp_path_factory):
+    """A PYTHONPATH under which importing TensorFlow or Keras fails: what works with it did not wait for them."""
+    folder = tmp_path_factory.mktemp("path")
+    for name in ("tensorflow", "keras"):
+        (folder / f"{name}.py").write_text("raise ImportError('this was to work without it')")
+    return str(folder)
+
+
+@pytest.fixture
 def run_recipe(tmp_path):
     """Run `python recipes/<name>.py *flags` in an empty folder of its own; returns the CompletedProcess."""
 

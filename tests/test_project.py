@@ -1,6 +1,7 @@
 """The rules of the house that a program can check."""
 
 import ast
+import configparser
 import io
 import re
 import subprocess
@@ -9,6 +10,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("recipes", "envs", "common")
@@ -91,7 +93,18 @@ def test_the_readme_names_only_what_exists():
 
 
 def test_requirements_are_exact_and_within_the_ranges():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    ranges = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    ranges = [Requirement(line) for line in ranges.splitlines() if line and not line.startswith("#")]
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    lines = [line for line in lines if line]
-    assert lines[-1] == "-e ."
-    assert all("==" in line for line in lines[:-1])
+    *lines, last = [line for line in lines if line]
+    assert last == "-e ."
+    pinned = {}
+    for requirement in map(Requirement, lines):
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        pinned.setdefault(requirement.name, []).append(pin.version)
+    assert pinned.keys() == {r.name for r in ranges}
+    for requirement in ranges:
+        assert all(requirement.specifier.contains(version) for version in pinned[requirement.name]), requirement

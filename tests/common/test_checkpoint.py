@@ -56,6 +56,23 @@ def test_the_last_two_are_kept_and_the_newest_is_read(tmp_path):
     assert_equal(numbers(loaded), numbers(network(30)))
 
 
+def test_what_is_not_finite_is_not_saved(tmp_path):
+    checkpoint.save(tmp_path, 10, WHO, network(10), {"step": 10})
+    broken = network(20)
+    broken["model"].set_weights([w * np.nan for w in broken["model"].get_weights()])
+    with pytest.raises(FloatingPointError, match="the model is not finite at step 20"):
+        checkpoint.save(tmp_path, 20, WHO, broken, {"step": 20})
+    assert checkpoint.restore(tmp_path, WHO, network(1))[0] == {"step": 10}
+
+
+def test_a_damaged_one_is_named_with_the_one_before(tmp_path):
+    for step in (10, 20):
+        checkpoint.save(tmp_path, step, WHO, network(step), {"step": step})
+    (tmp_path / "000000000020" / "state.json").write_text("{")
+    with pytest.raises(UsageError, match="000000000020 is damaged.*remove it to go on from 000000000010"):
+        checkpoint.restore(tmp_path, WHO, network(1))
+
+
 def test_a_torn_write_leaves_the_one_before(tmp_path):
     checkpoint.save(tmp_path, 10, WHO, network(10), {"step": 10})
     with pytest.raises(TypeError):

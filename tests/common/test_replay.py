@@ -124,10 +124,12 @@ def test_frame_buffer_equals_a_naive_list(num_envs, n_step, steps):
 
     # Frames are unique within the ring (at most 90 of 250), so a batch row tells which transition it is.
     known = {}
-    for t in range(max(0, steps - length), steps):
+    first = max(0, steps - length)
+    for t in range(first, steps - n_step):  # the bootstrap n steps later must be stored, too
         for env in range(num_envs):
             row = reference(history, env, t, n_step, gamma)
-            if row is not None:
+            age = next(k for k in range(stack) if k == stack - 1 or not row or not row[0][-2 - k].any())
+            if row is not None and t - age >= first:  # and so must the frames before
                 known[int(row[0][-1, 0, 0])] = row
     batch = buffer.sample(4000, np.random.default_rng(1))
     drawn = set()
@@ -140,8 +142,7 @@ def test_frame_buffer_equals_a_naive_list(num_envs, n_step, steps):
         assert discount == pytest.approx(expected[3])
         if discount:  # after a termination nothing is bootstrapped, the observation does not matter
             np.testing.assert_array_equal(next_obs, expected[4])
-    # Every transition whose stack and n steps are in the ring is drawn: only the ring's two ends may lack some.
-    assert len(known) - len(drawn) <= num_envs * (stack - 1 + n_step)
+    assert drawn == set(known)
 
 
 def test_frame_buffer_by_hand():
@@ -209,7 +210,11 @@ def test_frame_buffer_bytes_and_limits():
     with pytest.raises(ValueError, match="too small"):
         FrameReplayBuffer(8, 8)
     assert not buffer.is_ready(1)
-    buffer.add(np.zeros((8, 4, 84, 84), np.uint8), np.zeros(8), np.zeros(8), np.zeros(8, bool), np.zeros(8, bool))
-    assert buffer.is_ready(8) and not buffer.is_ready(9)
+    step = (np.zeros((8, 4, 84, 84), np.uint8), np.zeros(8), np.zeros(8), np.zeros(8, bool), np.zeros(8, bool))
+    buffer.add(*step)
+    assert len(buffer) == 8 and not buffer.is_ready(8)  # no step has its next observation yet
+    buffer.add(*step)
+    assert buffer.is_ready(16) and not buffer.is_ready(17)
+    assert buffer.sample(3, np.random.default_rng(0)).obs.shape == (3, 4, 84, 84)
     buffer.flush()
     assert len(buffer) == 0

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from common.cli import UsageError
-from common.lazy import tf
+from common.lazy import keras, tf
 from common.runlog import RunLog, interruptible, read_episodes, replacing, rolling, save_image
 
 HEADER = "episode,step,seconds,episode_return,episode_length,epsilon\n"
@@ -23,7 +23,8 @@ def test_the_folder_of_a_run(tmp_path):
     log = open_log(tmp_path / "new" / "run")
     for i in range(3):
         log.log_episode(step=10 * (i + 1), episode_return=np.float64(i), episode_length=np.int64(7), epsilon=0.5)
-    log.close()
+    with log:
+        log.save(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
     config = json.loads((log.dir / "config.json").read_text())
     assert config["recipe"] == "a_recipe" and config["arguments"]["env_id"] == "x"
     assert {"tensorflow", "keras", "python"} <= config["versions"].keys()
@@ -34,6 +35,7 @@ def test_the_folder_of_a_run(tmp_path):
     np.testing.assert_array_equal(episodes["step"], [10, 20, 30])
     np.testing.assert_array_equal(episodes["episode_return"], [0, 1, 2])
     assert imread(log.dir / "learning_curve.png").shape[2] == 4
+    assert keras.models.load_model(log.dir / "model.keras").output_shape == (None, 3)
     assert list(log.dir.glob("events.out.tfevents.*"))
 
 
@@ -42,7 +44,8 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 
     log = open_log(tmp_path)
     log.log_episode(step=10, episode_return=-21.0, episode_length=7, epsilon=0.25)
-    log.close()
+    with log:
+        pass
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     found = {tag: events.Tensors(tag)[0] for tag in events.Tags()["tensors"]}
@@ -53,7 +56,8 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path):
     log = open_log(tmp_path)
     log.log_episode(step=1, episode_return=1.0, episode_length=1, epsilon=1.0)
-    log.close()
+    with log:
+        pass
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match="holds a run already"):
         open_log(tmp_path)
@@ -72,19 +76,41 @@ def test_continuing_drops_the_lines_after_the_checkpoint(tmp_path):
         log.log_episode(step=i, episode_return=float(i), episode_length=1, epsilon=0.0)
         if i == 1:
             state = json.loads(json.dumps(log.state()))
-    log.close()
+    with log:
+        pass
     text = (tmp_path / "episodes.csv").read_text()
     (tmp_path / "episodes.csv").write_text(text + "5,4,0.1,half a li")  # killed while writing
     log = open_log(tmp_path, resume=True)
     log.load(state)
     assert log.episode == 2 and log.seconds >= state["seconds"]
     log.log_episode(step=9, episode_return=9.0, episode_length=1, epsilon=0.0)
-    log.close()
+    with log:
+        pass
     np.testing.assert_array_equal(read_episodes(tmp_path)["episode_return"], [0, 1, 9])
 
 
+def test_continuing_is_noted_in_the_settings(tmp_path):
+    with open_log(tmp_path) as log:
+        state = log.state()
+    with open_log(tmp_path, resume=True, episodes=20) as log:
+        log.load(state)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["arguments"]["episodes"] == 20
+    assert [c["after_episode"] for c in config["continued"]] == [0]
+
+
+def test_continuing_with_other_settings_is_refused_and_leaves_no_trace(tmp_path):
+    with open_log(tmp_path):
+        pass
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="--env_id=y, but the run was started with x"):
+        open_log(tmp_path, resume=True, env_id="y")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_continuing_with_another_recipe_is_refused(tmp_path):
-    open_log(tmp_path).close()
+    with open_log(tmp_path):
+        pass
     with pytest.raises(UsageError, match="a run of a_recipe, not of another"):
         RunLog("another", {"logdir": str(tmp_path), "resume": True, "episodes": 1})
 

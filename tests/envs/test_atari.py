@@ -64,6 +64,15 @@ def test_seeds_and_sticky_actions_reach_the_emulator():
     assert (base != last(seed=1, noop_max=1)).any()
 
 
+def test_idle_frames_at_the_start():
+    def idle(noop_max):
+        worlds = make_atari("ALE/MsPacman-v5", 64, noop_max=noop_max)  # a game that needs no FIRE to start
+        return set(worlds.reset(seed=0)[1]["episode_frame_number"].tolist())
+
+    assert idle(0) == idle(1) == {0}
+    assert idle(5) == {0, 1, 2, 3, 4}
+
+
 def test_a_game_is_truncated_at_its_limit():
     worlds = make_atari("ALE/Pong-v5", 1, max_frames=200)
     worlds.reset(seed=0)
@@ -80,7 +89,8 @@ def test_a_game_is_truncated_at_its_limit():
         ("CartPole-v1", "images are wanted"),
         ("Pendulum-v1", "discrete ones are wanted"),
         ("FrozenLake-v1", "images are wanted"),
-        ("PongNoFrameskip-v4", "images are wanted"),
+        ("MsPacmanNoFrameskip-v4", "take ALE/MsPacman-v5"),
+        ("CartPole-v0", "images are wanted"),
     ],
 )
 def test_unsuitable_environments_are_refused_with_the_reason(env_id, message):

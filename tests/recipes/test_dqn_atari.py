@@ -1,8 +1,10 @@
 """The DQN recipe: its targets by hand, its clocks, its seeds, its learning, and what it leaves on disk."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -198,7 +200,7 @@ def test_learning_on_the_next_state_as_the_text_does_fails(tmp_path, monkeypatch
 
     monkeypatch.setattr(dqn_atari, "make_update", as_printed)
     train(**QUICK, episodes=240, seed=11, logdir=str(tmp_path / "run"))
-    assert np.mean(json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]) < 3.9
+    assert np.mean(json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]) < 3
 
 
 def test_the_folder_of_a_run_and_its_continuation(tmp_path, run_recipe):
@@ -264,10 +266,7 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy")))
     done = run_recipe("dqn_atari", "--logdir=run", "--resume", "--episodes=99")
     assert done.returncode == 2 and "state.json is not as it was written" in done.stderr
     files[newest] = newest.read_bytes()
-    events = lambda path: path.name.startswith("events")  # noqa: E731
-    assert {p: b for p, b in files.items() if not events(p)} == {
-        p: p.read_bytes() for p in run.rglob("*") if p.is_file() and not events(p)
-    }
+    assert files == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -285,19 +284,23 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy")))
         ("--env_id=CartPole-v1", "images are wanted"),
         ("--optimizer=sgd", "adam, rmsprop"),
         ("--resume", "--logdir"),
+        ("--seed=2147483648", "at most"),
+        ("--buffer_size=1e14", "allocate"),
+        ("--logdir", "--logdir needs a value"),
         ("200", "--name=value"),
     ],
 )
-def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, run_recipe, flag, said):
-    done = run_recipe("dqn_atari", flag)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path, run_recipe, no_tensorflow, flag, said):
+    done = run_recipe("dqn_atari", flag, PYTHONPATH=no_tensorflow)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_lists_every_flag_without_tensorflow(run_recipe):
-    done = run_recipe("dqn_atari", "--help")
-    assert done.returncode == 0
+@pytest.mark.parametrize("words", [["--help"], ["--episodes=3", "--help"], ["--nonsense=3", "-h"]])
+def test_help_lists_every_flag_and_runs_nothing(tmp_path, run_recipe, no_tensorflow, words):
+    done = run_recipe("dqn_atari", *words, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 0 and list(tmp_path.iterdir()) == []
     for flag in (
         "--env_id",
         "--episodes",
@@ -308,7 +311,6 @@ def test_help_lists_every_flag_without_tensorflow(run_recipe):
         "--epsilon_decay_steps",
     ):
         assert flag in done.stderr + done.stdout
-    assert "tensorflow" not in done.stderr.lower()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path, run_recipe):
@@ -320,16 +322,72 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_p
     assert last.startswith("dqn_atari.py: the loss is ") and "at step " in last
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert all(np.isfinite(w).all() for w in model.get_weights())
+    model.set_weights([w * np.nan for w in model.get_weights()])
     twins = {"model": model, "target": build_q_network((4, 84, 84), 2), "optimizer": build_optimizer("adam", 1e30)}
     twins["optimizer"].build(model.trainable_variables)
     state, _ = checkpoint.restore(tmp_path / "run" / "checkpoint", {"recipe": "dqn_atari", "env_id": PIXELS}, twins)
-    assert state["step"] >= 200
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert state["step"] >= 100  # saved at the first crossing of save_interval or later
+
+
+def test_a_run_resumes_with_everything_the_loop_had(tmp_path, monkeypatch):
+    """Spies at the doors: what goes into the last checkpoint comes out of it, all of it, and into use."""
+    quick = {**QUICK, "save_memory": True, "eval_episodes": 0, "logdir": str(tmp_path / "run")}
+    doors = {}
+
+    def watch(name):
+        original = getattr(dqn_atari.checkpoint, name)
+
+        def door(folder, *rest):
+            result = original(folder, *rest)
+            doors[name] = [[v.numpy() for v in t.variables] for t in rest[-1 if name == "restore" else 2].values()]
+            doors[name + " state"] = result[0] if name == "restore" else rest[3]
+            doors[name + " memory"] = result[1] if name == "restore" else rest[4]
+            return result
+
+        monkeypatch.setattr(dqn_atari.checkpoint, name, door)
+
+    watch("save")
+    watch("restore")
+    train(**quick, episodes=80)
+    saved = {name: doors[name] for name in ("save", "save state", "save memory")}
+    model, target, optimizer = saved["save"]
+    assert any((x != y).any() for x, y in zip(model, target, strict=True))  # the target lags behind
+    assert int(optimizer[0]) == saved["save state"]["updates"] > 20
+    train(**quick, episodes=81, resume=True)
+    for group, twin in zip(saved["save"], doors["restore"], strict=True):
+        for x, y in zip(group, twin, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert json.loads(json.dumps(saved["save state"])) == doors["restore state"]
+    assert saved["save memory"].keys() == doors["restore memory"].keys()
+    later = doors["save state"]
+    assert later["step"] > saved["save state"]["step"] and later["updates"] > saved["save state"]["updates"]
+    position, size = doors["save memory"]["cursor"]
+    grown = (later["step"] - saved["save state"]["step"]) // 8
+    assert size == saved["save memory"]["cursor"][1] + grown  # it went on in the old memory
+    np.testing.assert_array_equal(doors["save memory"]["frames"][: size - grown], saved["save memory"]["frames"])
+
+
+def test_a_run_killed_at_once_can_be_resumed(tmp_path, run_recipe):
+    command = [sys.executable, dqn_atari.__file__, *(f"--{n}={v}" for n, v in QUICK.items()), "--episodes=50"]
+    process = subprocess.Popen([*command, "--logdir=run"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for(tmp_path / "run" / "model.keras")
+    process.kill()
+    process.wait()
+    done = run_recipe("dqn_atari", "--logdir=run", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert len(read_episodes(tmp_path / "run")["episode"]) == 50
+
+
+def wait_for(path, lines=0):
+    """Until a file is there, with more than so many lines."""
+    deadline = time.monotonic() + 120
+    while not (path.exists() and path.read_bytes().count(b"\n") > lines):
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.05)
 
 
 def test_ctrl_c_saves_and_exits_130(tmp_path):
-    import signal
-    import time
-
     command = [
         sys.executable,
         dqn_atari.__file__,
@@ -338,12 +396,7 @@ def test_ctrl_c_saves_and_exits_130(tmp_path):
         "--logdir=run",
     ]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:  # wait until it plays
-        csv = tmp_path / "run" / "episodes.csv"
-        if csv.exists() and csv.read_text().count("\n") > 5:
-            break
-        time.sleep(0.2)
+    wait_for(tmp_path / "run" / "episodes.csv", lines=5)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and "Traceback" not in err and err.strip().endswith("interrupted")
