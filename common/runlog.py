@@ -72,7 +72,7 @@ class RunLog:
         if config["recipe"] != self.recipe:
             raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
         for name in config["arguments"].keys() - RESUMABLE:
-            before, now = config["arguments"][name], self.arguments[name]
+            before, now = config["arguments"][name], self.arguments.get(name)
             if before != now:
                 raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
 

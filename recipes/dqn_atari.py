@@ -122,7 +122,7 @@ def due(step, interval, num_envs):
     return step // interval - (step - num_envs) // interval
 
 
-def evaluate(model, env_id, games, seed, epsilon=0.01, sticky_actions=0.0):
+def evaluate(model, env_id, games, seed, epsilon=0.001, sticky_actions=0.0):
     """Scores of `games` whole games, each on an environment of its own, acting with the trained network; [games]."""
     worlds = make_atari(env_id, games, sticky_actions=sticky_actions, life_loss=False)
     act, rng = make_act(model), np.random.default_rng(seed)
@@ -165,7 +165,7 @@ def train(
     save_memory: bool = False,
     screenshots: bool = False,
     eval_episodes: Natural = 10,
-    eval_epsilon: Fraction = 0.01,
+    eval_epsilon: Fraction = 0.001,
 ) -> None:
     """Train a Deep Q-Network on an Atari game and save it as a Keras model.
 
