@@ -8,3 +8,8 @@ gym.register_envs(ale_py)
 for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Endless"):
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
 gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")
+
+_GRID = {"entry_point": "envs.grids:GridEnv", "vector_entry_point": "envs.grids:GridVectorEnv"}
+gym.register("Gridworld-v0", kwargs={"task": "bombs"}, **_GRID)
+for _name, _task in (("Simple", "simple"), ("Obstacle", "obstacle"), ("RandomGoal", "random_goal")):
+    gym.register(f"grids/{_name}-v0", kwargs={"task": _task}, **_GRID)
