@@ -1,6 +1,7 @@
 """What two differences from the text are worth, on the image probe: `PixelChoice`, best score 4, blind score 2.
 
-Greedy score over 40 games after 240 games of training, mean and range over seeds.
+Greedy score over 40 games after 240 games of training, and the mean score of those 240 while training, which tells how
+fast it went; mean and range over seeds.
 
     python benchmarks/dqn_errata.py [--seeds=5]
 """
@@ -11,6 +12,7 @@ import tempfile
 import fire
 import numpy as np
 
+from common.runlog import read_episodes
 from recipes import dqn_atari
 
 SETTINGS = {
@@ -20,11 +22,12 @@ SETTINGS = {
 
 
 def score(**changes):
-    """Mean greedy score after one training."""
+    """Mean greedy score after one training, and mean score while training."""
     with tempfile.TemporaryDirectory() as folder:
         dqn_atari.train(**{**SETTINGS, **changes}, logdir=f"{folder}/run")
         with open(f"{folder}/run/evaluation.json") as file:
-            return np.mean(json.load(file)["scores"])
+            greedy = np.mean(json.load(file)["scores"])
+        return greedy, read_episodes(f"{folder}/run")["episode_return"].mean()
 
 
 def on_the_next_state(make_update):
@@ -48,8 +51,9 @@ def compare(seeds=5):
     }
     for name, (changes, make_update) in variants.items():
         dqn_atari.make_update = make_update
-        scores = [score(**changes, seed=seed) for seed in range(seeds)]
-        print(f"{name}: {np.mean(scores):.2f} ({min(scores):.2f} to {max(scores):.2f}, {seeds} seeds)", flush=True)
+        scores = np.array([score(**changes, seed=seed) for seed in range(seeds)])  # [seeds, 2]
+        for what, values in zip(("greedy", "while training"), scores.T, strict=True):
+            print(f"{name}, {what}: {values.mean():.2f} ({values.min():.2f} to {values.max():.2f}, {seeds} seeds)")
 
 
 if __name__ == "__main__":

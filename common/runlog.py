@@ -49,7 +49,7 @@ class RunLog:
         self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
         self.columns = (*COLUMNS, *columns)
         self.episode, self.seconds_before = 0, 0.0
-        self.recipe, self.arguments = recipe, {**arguments, "logdir": str(self.dir)}
+        self.recipe, self.arguments = recipe, {**arguments, "logdir": str(self.dir), "resume": False}
         self.csv = self.bar = self.events = None
         try:
             if self.resumed:

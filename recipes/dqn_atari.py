@@ -1,4 +1,4 @@
-"""Deep Q-Network: learn to play an Atari game from its pixels.
+r"""Deep Q-Network: learn to play an Atari game from its pixels.
 
 A convolutional network estimates, for each action, the discounted reward still to come. It learns from its own past:
 remembered steps, drawn at random, are regressed onto the reward plus the best value a slower copy of it sees next.
@@ -25,7 +25,11 @@ Differs from the text in (book/dqn_atari.md tells what each is worth):
     exploration 1 to 0.01 in 100,000 steps               1 to 0.1 in 1,000,000
     memory      100,000 steps, each frame once           400,000 steps, each frame eight times
 
-    python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=200
+    python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=380 --n_step=3 --learning_rate=2e-4 --train_interval=8 \
+        --epsilon_decay_steps=150000
+
+Scores 19.95 ± 0.92 over 20 games at epsilon 0.001, one seed, after 694,424 steps: 57 minutes on two cores of a Xeon at
+2.5 GHz (book/results/dqn_atari_pong).
 
 What --resume cannot restore: the games being played. They are abandoned and new ones begin; and without --save_memory
 the replay memory fills again before learning goes on.
