@@ -92,6 +92,14 @@ def test_the_readme_names_only_what_exists():
         assert (ROOT / name).exists(), name
 
 
+def test_the_readmes_program_runs(tmp_path):
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = "import sys; sys.modules.update(common=None, envs=None, recipes=None)\n" + program
+    code += "assert action.shape == (1,) and 0 <= action[0] < 6\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_requirements_are_exact_and_within_the_ranges():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
