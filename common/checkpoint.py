@@ -44,8 +44,9 @@ def save(folder, step, identity, tensors, state, arrays=None):
     for name, tensor in tensors.items():
         if not all(np.isfinite(v.numpy()).all() for v in tensor.variables):
             raise FloatingPointError(f"the {name} is not finite at step {step}; the last good checkpoint is kept")
+    for torn in folder.glob(".[0-9]*"):  # left by a process that was killed while saving
+        shutil.rmtree(torn, ignore_errors=True)
     new = folder / f".{step:012d}"
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     tf.train.Checkpoint(**tensors).write(str(new / "tensors"))
     for name, array in (arrays or {}).items():
@@ -72,18 +73,19 @@ def restore(folder, identity, tensors):
     Raises:
         UsageError: no checkpoint, or one that is damaged, foreign, or of a network with other shapes.
     """
-    *older, path = [None, *checkpoints(folder)]
-    if path is None:
+    found = checkpoints(folder)
+    if not found:
         raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
+    path, older = found[-1], found[:-1]
     manifest = _json(path / "manifest.json", path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "files" not in manifest:
         raise UsageError(f"{path} is not a checkpoint that this version reads")
     if manifest.get("identity") != identity:
         raise UsageError(f"{path} is foreign: saved by {manifest.get('identity')}, wanted {identity}")
     for name, expected in manifest["files"].items():
         file = path / name
         if not file.is_file() or [file.stat().st_size, checksum(file)] != expected:
-            hint = f"; remove it to go on from {older[-1].name}" if older[-1:] != [None] and older else ""
+            hint = f"; remove it to go on from {older[-1].name}" if older else ""
             raise UsageError(f"{path} is damaged: {name} is not as it was written{hint}")
     reader = tf.train.load_checkpoint(str(path / "tensors"))
     shapes = sorted(map(tuple, reader.get_variable_to_shape_map().values()))

@@ -77,7 +77,10 @@ def test_a_torn_write_leaves_the_one_before(tmp_path):
     checkpoint.save(tmp_path, 10, WHO, network(10), {"step": 10})
     with pytest.raises(TypeError):
         checkpoint.save(tmp_path, 20, WHO, network(20), {"step": object()})  # JSON refuses it half-way
+    assert (tmp_path / ".000000000020").exists()
     assert checkpoint.restore(tmp_path, WHO, network(1))[0] == {"step": 10}
+    checkpoint.save(tmp_path, 30, WHO, network(30), {"step": 30})  # clears what was torn
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["000000000010", "000000000030"]
 
 
 @pytest.mark.parametrize(
