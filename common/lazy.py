@@ -11,8 +11,7 @@ import sys
 import types
 
 # What TensorFlow notes while it looks for GPUs is for its developers; TF_CPP_MIN_LOG_LEVEL=0 brings it back.
-_QUIET = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+_QUIET = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 

@@ -1,6 +1,7 @@
 """What a run leaves behind, and what continuing it changes."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -139,14 +140,20 @@ def test_pictures_keep_their_pixels(tmp_path):
     np.testing.assert_array_equal((imread(tmp_path / "pictures" / "a.png")[..., 0] * 255).round(), pixels)
 
 
-def test_ctrl_c_is_noted_once_and_obeyed_twice():
-    import signal
+@pytest.fixture
+def sigint():
+    """Ctrl-C as in a terminal: a process started in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)
 
+
+def test_ctrl_c_is_noted_once_and_obeyed_twice(sigint):
     with interruptible() as interrupted:
         assert not interrupted()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(sigint)
         assert interrupted()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(sigint)
     with pytest.raises(KeyboardInterrupt):  # outside, Ctrl-C is itself again
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(sigint)
