@@ -13,6 +13,7 @@ BIN = .venv/bin
 demo: .venv/ready
 	$(BIN)/python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=16 --learning_starts=2000 --buffer_size=20000 \
 		--epsilon_decay_steps=10000 --eval_episodes=2
+	@echo "before that     . .venv/bin/activate"
 
 test: .venv/ready
 	$(BIN)/python -m pytest

@@ -26,7 +26,7 @@ Differs from the text in (book/dqn_atari.md tells what each is worth):
     memory      100,000 steps, each frame once           400,000 steps, each frame eight times
 
     python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=380 --n_step=3 --learning_rate=2e-4 --train_interval=8 \
-        --epsilon_decay_steps=150000
+        --epsilon_decay_steps=150000 --eval_episodes=20
 
 Scores 19.95 ± 0.92 over 20 games at epsilon 0.001, one seed, after 694,424 steps: 57 minutes on two cores of a Xeon at
 2.5 GHz (book/results/dqn_atari_pong).

@@ -16,10 +16,10 @@ def test_nature_cnn_is_the_network_of_the_paper():
 
 def test_nature_cnn_sees_each_frame_as_a_channel_scaled_to_one():
     inputs = keras.Input((4, 84, 84), dtype="uint8")
-    nature_cnn(inputs)
-    first = keras.Model(inputs, [layer for layer in keras.Model(inputs, nature_cnn(inputs)).layers][2].output)
+    model = keras.Model(inputs, nature_cnn(inputs))
+    scaled = keras.Model(inputs, model.layers[2].output)  # input, Rescaling, Permute
     obs = np.random.default_rng(0).integers(0, 256, (2, 4, 84, 84), dtype=np.uint8)
-    np.testing.assert_allclose(first(obs), np.moveaxis(obs, 1, -1) / np.float32(255), rtol=1e-6)
+    np.testing.assert_allclose(scaled(obs), np.moveaxis(obs, 1, -1) / np.float32(255), rtol=1e-6)
 
 
 def test_mlp():
