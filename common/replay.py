@@ -58,6 +58,22 @@ class ReplayBuffer:
         """Whether `batch_size` transitions are there."""
         return self.size >= batch_size
 
+    def state(self):
+        """What `load` needs: the filled part of every array and the position, as a dict of arrays."""
+        filled = {name: getattr(self, name)[: self.size] for name in Transitions._fields}
+        return {**filled, "cursor": np.array([self.position, self.size])}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        position, size = (int(x) for x in state["cursor"])
+        for name in Transitions._fields:
+            array = getattr(self, name)
+            if state[name].shape != (size, *array.shape[1:]) or size > self.capacity:
+                raise ValueError(f"replay memory of another shape: {name} {state[name].shape}, here {array.shape}")
+        for name in Transitions._fields:
+            getattr(self, name)[:size] = state[name]
+        self.position, self.size = position, size
+
     def __len__(self):
         return self.size
 

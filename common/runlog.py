@@ -1,10 +1,12 @@
 """A run's folder: settings, one line per episode, TensorBoard events, learning curve; and its line on the console."""
 
+import collections
 import contextlib
 import csv
 import datetime
 import io
 import json
+import math
 import os
 import platform
 import shlex
@@ -37,18 +39,21 @@ class RunLog:
         recipe: name of the recipe.
         arguments: dict of every argument of `train`, with at least `logdir`, `resume` and `episodes`.
         columns: names of the recipe's own columns in `episodes.csv`.
+        env_kwargs: what the recipe gave to `gym.make` besides the id, so that the environment can be made again.
 
     Raises:
         UsageError: the folder cannot be written; it holds a run already and `resume` is false; or it holds a run of
             another recipe or with other settings and `resume` is true.
     """
 
-    def __init__(self, recipe, arguments, columns=()):
+    def __init__(self, recipe, arguments, columns=(), env_kwargs=None):
         arguments = dict(arguments)
         self.dir = Path(arguments["logdir"] or default_folder(recipe))
         self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
         self.columns = (*COLUMNS, *columns)
-        self.episode, self.seconds_before = 0, 0.0
+        self.env_kwargs = env_kwargs or {}
+        self.episode, self.seconds_before, self.last_point = 0, 0.0, -math.inf
+        self.returns = collections.deque(maxlen=100)
         self.recipe, self.arguments = recipe, {**arguments, "logdir": str(self.dir), "resume": False}
         self.csv = self.bar = self.events = None
         try:
@@ -64,7 +69,9 @@ class RunLog:
         self.dir.mkdir(parents=True, exist_ok=True)
         if (self.dir / "config.json").exists():
             raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
-        self._write_config({"recipe": self.recipe, "arguments": self.arguments, **surroundings()})
+        self._write_config(
+            {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs, **surroundings()}
+        )
         write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
 
     def _check(self):
@@ -91,8 +98,11 @@ class RunLog:
         return self.seconds_before + time.monotonic() - self.started
 
     def log_episode(self, step, episode_return, episode_length, **own):
-        """Record one whole game: a line in `episodes.csv`, a point in every TensorBoard curve, one tick of the bar."""
+        """Record one whole game: a line in `episodes.csv`, one tick of the bar, and a point in every TensorBoard curve,
+        though no more than 20 points a second, for a point takes longer than some games.
+        """
         self.episode += 1
+        self.returns.append(float(episode_return))
         row = dict(
             zip(COLUMNS, (self.episode, step, round(self.seconds, 3), episode_return, episode_length), strict=True),
             **own,
@@ -101,12 +111,19 @@ class RunLog:
         csv.DictWriter(text, self.columns, lineterminator="\n").writerow({k: _plain(v) for k, v in row.items()})
         self.csv.write(text.getvalue())
         self.csv.flush()
-        with self.events.as_default():
-            for name in self.columns[3:]:
-                tf.summary.scalar(name, float(row[name]), step=step)
+        if time.monotonic() - self.last_point > 0.05:
+            self.last_point = time.monotonic()
+            with self.events.as_default():
+                for name in self.columns[3:]:
+                    tf.summary.scalar(name, float(row[name]), step=step)
         shown = {name: f"{float(row[name]):.4g}" for name in ("episode_return", "epsilon") if name in row}
         self.bar.set_postfix({**shown, "steps/s": f"{step / self.seconds:.0f}"}, refresh=False)
         self.bar.update(min(1, self.episodes - self.bar.n))
+
+    def mean_of_last(self, count=100):
+        """Mean return of the last `count` games, 100 at most; minus infinity before there are so many."""
+        last = list(self.returns)[-count:]
+        return sum(last) / count if len(last) == count else -math.inf
 
     def say(self, text):
         """Print a line without tearing the bar."""
@@ -125,15 +142,21 @@ class RunLog:
             lines = (self.dir / "episodes.csv").read_text().splitlines(keepends=True)
             write_text(self.dir / "episodes.csv", "".join(lines[: 1 + state["episode"]]))
             self.episode, self.seconds_before = state["episode"], state["seconds"]
+            self.returns.extend(read_episodes(self.dir)["episode_return"] if self.episode else [])
             self._open()
         except OSError as error:
             raise UsageError(f"{self.dir} cannot be written: {error.strerror}") from None
 
-    def save(self, model):
-        """Write `model.keras` and `learning_curve.png` as of now, each whole or not at all."""
-        with replacing(self.dir / "model.keras") as temporary:
-            model.save(temporary)
+    def save(self, model, **others):
+        """Write `model.keras`, `<name>.keras` for others, and `learning_curve.png`, each whole or not at all."""
+        for name, network in {"model": model, **others}.items():
+            with replacing(self.dir / f"{name}.keras") as temporary:
+                network.save(temporary)
         plot_learning_curve(self.dir)
+
+    def save_evaluation(self, **values):
+        """Write `evaluation.json`: what was measured with the trained model, numbers or lists of them."""
+        write_text(self.dir / "evaluation.json", json.dumps(values) + "\n")
 
     def __enter__(self):
         return self
@@ -239,19 +262,24 @@ def read_episodes(folder):
 
 def rolling(values, window):
     """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays like `values`."""
-    starts = [max(0, i + 1 - window) for i in range(len(values))]
-    pieces = [values[start : i + 1] for i, start in enumerate(starts)]
+    pieces = [values[: i + 1] for i in range(min(window - 1, len(values)))]
+    if len(values) >= window:
+        pieces += list(np.lib.stride_tricks.sliding_window_view(values, window))
     return np.array([p.mean() for p in pieces]), np.array([p.std() for p in pieces])
 
 
-def plot_learning_curve(folder, window=20):
-    """Draw `learning_curve.png`: every episode's return, rolling mean and deviation; nothing without episodes."""
+def plot_learning_curve(folder):
+    """Draw `learning_curve.png`: every episode's return, rolling mean and deviation; nothing without episodes.
+
+    The window is a twentieth of the episodes, 20 at least and 100 at most.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display is needed, none is asked for
     from matplotlib.figure import Figure
 
     episodes = read_episodes(folder)
     if not len(episodes["episode"]):
         return
+    window = min(100, max(20, len(episodes["episode"]) // 20))
     mean, deviation = rolling(episodes["episode_return"], window)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()

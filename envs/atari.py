@@ -4,12 +4,13 @@ The stages are those of Mnih et al. 2015; sticky actions are Machado et al. 2018
 them in C++.
 """
 
-import difflib
 import os
 import warnings
 
 import gymnasium as gym
 import numpy as np
+
+from envs.checked import check_id
 
 
 def make_atari(env_id, num_envs, *, sticky_actions=0.0, life_loss=True, noop_max=30, frame_skip=4, max_frames=108_000):
@@ -48,11 +49,7 @@ def make_atari(env_id, num_envs, *, sticky_actions=0.0, life_loss=True, noop_max
 
 def check_image_env(env_id):
     """Raise gymnasium.error.Error, with near matches or the spaces, unless `env_id` can be learnt from pixels."""
-    if env_id not in gym.registry:
-        names = {name.lower(): name for name in gym.registry}
-        near = difflib.get_close_matches(env_id.lower(), names, n=3, cutoff=0.5)
-        hint = f"; near matches: {', '.join(names[name] for name in near)}" if near else ""
-        raise gym.error.NameNotFound(f"unknown environment {env_id}{hint}")
+    check_id(env_id)
     if env_id.startswith("ALE/"):
         return
     if gym.spec(env_id).entry_point == "ale_py.env:AtariEnv":

@@ -275,5 +275,17 @@ class GridVectorEnv(gym.vector.VectorEnv):
         self.ended = terminated | truncated
         return self.grid.observe(self.cells, self.goals), np.where(fresh, 0, reward), terminated, truncated, {}
 
+    def state(self):
+        """Where every agent stands and the generator of the goals, as JSON can hold it; `load` takes it back."""
+        arrays = {name: getattr(self, name).tolist() for name in ("cells", "goals", "steps", "ended")}
+        return {**arrays, "rng": self.np_random.bit_generator.state}
+
+    def load(self, state):
+        """Continue from `state`, after a `reset`; returns the observations, [N, ...]."""
+        for name in ("cells", "goals", "steps", "ended"):
+            setattr(self, name, np.array(state[name]))
+        self.np_random.bit_generator.state = state["rng"]
+        return self.grid.observe(self.cells, self.goals)
+
     def render(self):
         return tuple(self.grid.picture(c, g) for c, g in zip(self.cells, self.goals, strict=True))

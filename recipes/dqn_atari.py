@@ -37,7 +37,6 @@ the replay memory fills again before learning goes on.
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 import fire
@@ -48,7 +47,7 @@ from common.cli import Count, Fraction, Natural, Positive, Seed, UsageError, str
 from common.lazy import keras, tf
 from common.networks import nature_cnn
 from common.replay import FrameReplayBuffer
-from common.runlog import RunLog, interruptible, save_image, write_text
+from common.runlog import RunLog, interruptible, save_image
 from envs.atari import game_over, make_atari
 
 
@@ -295,7 +294,7 @@ def train(
         raise KeyboardInterrupt
     if eval_episodes:
         scores = evaluate(model, env_id, eval_episodes, (seed + 2**29) % 2**30, eval_epsilon, sticky_actions)
-        write_text(log.dir / "evaluation.json", json.dumps({"epsilon": eval_epsilon, "scores": scores.tolist()}) + "\n")
+        log.save_evaluation(epsilon=eval_epsilon, scores=scores.tolist())
         print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} games at epsilon {eval_epsilon}")
     log.tell_what_is_there()
 
