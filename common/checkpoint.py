@@ -89,12 +89,17 @@ def restore(folder, identity, tensors):
             raise UsageError(f"{path} is damaged: {name} is not as it was written{hint}")
     reader = tf.train.load_checkpoint(str(path / "tensors"))
     shapes = sorted(map(tuple, reader.get_variable_to_shape_map().values()))
-    wanted = sorted(tuple(v.shape) for t in tensors.values() for v in t.variables)
+    wanted = sorted(tuple(v.shape) for t in tensors.values() for v in _weights(t))
     if [s for s in shapes if len(s)] != [s for s in wanted if len(s)]:
         raise UsageError(f"{path} holds a network of other shapes")
     tf.train.Checkpoint(**tensors).read(str(path / "tensors")).assert_existing_objects_matched()
     arrays = {file.stem: np.load(file, allow_pickle=False) for file in path.glob("*.npy")}
     return _json(path / "state.json", path), arrays
+
+
+def _weights(tensor):
+    """The variables that TensorFlow saves: of a model not the generators of its dropout."""
+    return getattr(tensor, "weights", None) or tensor.variables
 
 
 def checkpoints(folder):

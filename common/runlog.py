@@ -27,7 +27,8 @@ from common.lazy import tf
 COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
 # What may differ between a run and its continuation; everything else would make it another run.
 RESUMABLE = {
-    "logdir", "resume", "episodes", "save_interval", "save_memory", "screenshots", "eval_episodes", "eval_epsilon",
+    "logdir", "resume", "episodes", "solved_at", "save_interval", "save_memory", "screenshots",
+    "eval_episodes", "eval_epsilon",
 }  # fmt: skip
 PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
 

@@ -1,0 +1,112 @@
+r"""A hand-written policy for the pole: push towards the side it leans to. The bar that every learner must clear.
+
+Nothing is learnt here: one comparison, and statistics over many games. What a network reaches says little until one
+knows what a single comparison reaches.
+
+    (1) play whole games, pushing right where the pole leans right and left otherwise
+    (2) report the mean, deviation, minimum and maximum of their returns
+
+Source: Géron, Hands-On Machine Learning, chapter 18.
+
+Differs from the text in:
+
+                here                                     text
+    episode     up to the environment's 500 steps        up to 200
+    model       saved as a network with fixed weights    a function only
+
+    python recipes/hardcoded_cartpole.py
+
+@@FIVE_SEEDS@@
+"""
+
+from __future__ import annotations
+
+import fire
+import numpy as np
+
+from common import checkpoint
+from common.cli import Count, Seed, UsageError, strict
+from common.lazy import keras
+from common.runlog import RunLog, interruptible, read_episodes
+from envs.checked import make
+
+OBS_SIZE, ANGLE = 4, 2  # cart position, cart velocity, angle of the pole, its angular velocity
+
+
+def choose(obs):
+    """Observation [4] → 1, push right, where the pole leans right; else 0, push left."""
+    return int(obs[ANGLE] > 0)
+
+
+def build_policy():
+    """The same choice as a network: observations [B, 4] → logits [B, 2], minus the angle for left, plus for right."""
+    obs = keras.Input((OBS_SIZE,))
+    logits = keras.layers.Dense(2, use_bias=False, name="logits")
+    policy = keras.Model(obs, logits(obs), name="hardcoded_policy")
+    kernel = np.zeros((OBS_SIZE, 2))
+    kernel[ANGLE] = -1, 1
+    logits.set_weights([kernel])
+    return policy
+
+
+def train(
+    env_id: str = "CartPole-v1", episodes: Count = 100, seed: Seed = 0, logdir: str = "", resume: bool = False
+) -> None:
+    """Play CartPole with a hand-written policy; nothing is trained, but the run leaves what every run leaves.
+
+    Args:
+        env_id: CartPole-v1 or CartPole-v0.
+        episodes: whole games to play.
+        seed: of the environment.
+        logdir: folder of the run; runs/hardcoded_cartpole/<date-time> if empty.
+        resume: continue the run in logdir from its last checkpoint.
+    """
+    arguments = locals()
+
+    # Set up.
+    env = make(env_id, "vectors")
+    if not env_id.startswith("CartPole"):
+        raise UsageError(f"--env_id={env_id}: this policy knows CartPole only")
+    log = RunLog("hardcoded_cartpole", arguments)
+    rng = np.random.default_rng(seed)
+    policy = build_policy()
+    identity, tensors = {"recipe": "hardcoded_cartpole", "env_id": env_id}, {"model": policy}
+    step = 0
+
+    def save():
+        state = {"step": step, "rng": rng.bit_generator.state, "log": log.state()}
+        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
+
+    if resume:
+        state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
+        step, rng.bit_generator.state = state["step"], state["rng"]
+        log.load(state["log"])
+    else:
+        save()
+
+    with log, interruptible() as interrupted:
+        while log.episode < episodes and not interrupted():
+            # (1) Play.
+            obs, _ = env.reset(seed=int(rng.integers(2**31)))
+            episode_return = length = ended = 0
+            while not ended:
+                obs, reward, terminated, truncated, _ = env.step(choose(obs))
+                episode_return, length, ended = episode_return + reward, length + 1, terminated or truncated
+            step += length
+            log.log_episode(step, episode_return, length)
+        save()
+        log.save(policy)
+    env.close()
+    if interrupted():
+        raise KeyboardInterrupt
+
+    # (2) Report.
+    scores = read_episodes(log.dir)["episode_return"]
+    log.save_evaluation(scores=scores.tolist())
+    statistics = f"{scores.mean():.2f} ± {scores.std():.2f}, {scores.min():.0f} to {scores.max():.0f}"
+    print(f"{env_id}: {statistics}, {len(scores)} games")
+    log.tell_what_is_there()
+
+
+if __name__ == "__main__":
+    fire.Fire(strict(train))

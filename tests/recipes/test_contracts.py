@@ -1,0 +1,204 @@
+"""What every recipe promises alike: its folder, its model, its seed, its resumption, its answers to bad input."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import envs  # noqa: F401  registers the worlds
+from common.cli import UsageError
+from common.lazy import keras
+from common.runlog import RunLog, read_episodes
+
+ROOT = Path(__file__).parent.parent.parent
+# Arguments with which a complete run takes a second or two; `episodes` is halved, too.
+QUICK = {
+    "hardcoded_cartpole": {"episodes": 12},
+    "reinforce_cartpole": {"episodes": 24, "num_envs": 4, "save_interval": 1, "eval_episodes": 3},
+    "reinforce_dropout_cartpole": {"episodes": 24, "num_envs": 4, "save_interval": 1, "eval_episodes": 3},
+}
+RECIPES = sorted(QUICK)
+LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
+
+
+def test_every_recipe_is_held_to_the_contracts():
+    names = {path.stem for path in (ROOT / "recipes").glob("[a-z]*.py")}
+    assert names == {*QUICK, "dqn_atari"}  # which cannot restore its games, and has tests of its own
+
+
+def run(name, folder, **changes):
+    importlib.import_module(f"recipes.{name}").train(**{**QUICK[name], "logdir": str(folder), **changes})
+
+
+def rows_without_time(folder):
+    return [line.split(",")[:2] + line.split(",")[3:] for line in (folder / "episodes.csv").read_text().splitlines()]
+
+
+def weights(folder):
+    return [w for path in sorted(folder.glob("*.keras")) for w in keras.models.load_model(path).get_weights()]
+
+
+def assert_same_run(a, b):
+    assert rows_without_time(a) == rows_without_time(b)
+    for x, y in zip(weights(a), weights(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_one_seed_repeats_bit_for_bit_and_another_differs(name, tmp_path):
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run(name, tmp_path / folder, seed=seed)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert rows_without_time(tmp_path / "a") != rows_without_time(tmp_path / "c")
+
+
+class Killed(BaseException):
+    """What no recipe can catch."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_that_was_killed_and_continued_is_the_run_that_was_not(name, tmp_path, monkeypatch):
+    run(name, tmp_path / "whole")
+    total = len(read_episodes(tmp_path / "whole")["episode"])
+    moment = int(np.random.default_rng(RECIPES.index(name)).integers(1, total))
+    original = RunLog.log_episode
+
+    def dying(self, *args, **own):
+        original(self, *args, **own)
+        if self.episode == moment:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, "log_episode", dying)
+        with pytest.raises(Killed):
+            run(name, tmp_path / "killed")
+    run(name, tmp_path / "killed", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_that_is_prolonged_is_the_long_run(name, tmp_path):
+    run(name, tmp_path / "long")
+    run(name, tmp_path / "short", episodes=QUICK[name]["episodes"] // 2)
+    assert len(read_episodes(tmp_path / "short")["episode"]) < len(read_episodes(tmp_path / "long")["episode"])
+    run(name, tmp_path / "short", resume=True)
+    assert_same_run(tmp_path / "long", tmp_path / "short")
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name, tmp_path, monkeypatch):
+    recipe = importlib.import_module(f"recipes.{name}")
+    if not hasattr(recipe, "make_update"):
+        assert name in {"q_table_frozenlake", "neural_evolutionary_agent"}  # a table in bounds; a loss of Keras's own
+        return
+    original = recipe.make_update
+
+    def broken(*parts, **settings):
+        original(*parts, **settings)
+        return lambda *batch: np.float32(np.nan)
+
+    monkeypatch.setattr(recipe, "make_update", broken)
+    with pytest.raises(FloatingPointError, match="at step"):
+        run(name, tmp_path / "run")
+    monkeypatch.undo()
+    run(name, tmp_path / "run", resume=True)
+    run(name, tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every recipe run by its command, from another folder; dict name → (CompletedProcess, its folder)."""
+    here = tmp_path_factory.mktemp("elsewhere")
+    done = {}
+    for name in RECIPES:
+        flags = [f"--{key}={value}" for key, value in QUICK[name].items()]
+        command = [sys.executable, str(ROOT / "recipes" / f"{name}.py"), *flags, f"--logdir={name}"]
+        done[name] = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=300), here / name
+    return done
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_command_runs_from_another_folder_and_leaves_a_run(name, runs):
+    process, folder = runs[name]
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""  # no bar where no terminal is, no chatter
+    assert f"{name}/model.keras" in process.stdout
+    kinds = {path.name.split(".")[0] for path in folder.iterdir()}
+    assert kinds >= {"config", "episodes", "model", "learning_curve", "events", "checkpoint", "evaluation"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"] == name
+    assert config["arguments"].items() >= {**QUICK[name], "logdir": name, "seed": 0}.items()
+    episodes = read_episodes(folder)
+    assert (np.diff(episodes["episode"]) == 1).all() and (np.diff(episodes["step"]) >= 0).all()
+    assert (episodes["step"] >= np.cumsum(episodes["episode_length"]) - 1e-9).all()
+
+
+def observations(folder, count=5):
+    """A few observations of the environment that the run was made in, as it gives them; [count, ...]."""
+    config = json.loads((folder / "config.json").read_text())
+    env = gym.make(config["arguments"]["env_id"], **config["env_kwargs"])
+    obs = [env.reset(seed=0)[0]]
+    env.action_space.seed(0)
+    while len(obs) < count:
+        next_obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        obs.append(env.reset()[0] if terminated or truncated else next_obs)
+    return np.array(obs), env.action_space.n
+
+
+def test_every_model_loads_where_this_repository_is_not_and_says_the_same(runs, tmp_path):
+    wanted = {}
+    for name, (_, folder) in runs.items():
+        obs, actions = observations(folder)
+        np.save(tmp_path / f"{name}.npy", obs)
+        outputs = keras.models.load_model(folder / "model.keras")(obs)
+        wanted[name] = np.array(outputs[0] if isinstance(outputs, list | tuple) else outputs)
+        assert wanted[name].shape == (len(obs), actions)
+    code = """
+import sys
+sys.modules.update(common=None, envs=None, recipes=None)  # importing one of them would fail
+import keras, numpy as np
+for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
+    outputs = keras.models.load_model(path)(np.load(name + ".npy"))
+    np.save(name + "_out.npy", outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
+"""
+    words = [word for name, (_, folder) in runs.items() for word in (name, str(folder / "model.keras"))]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, check=True, capture_output=True, env=environment)
+    for name in runs:
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}_out.npy"), wanted[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--episode=3", "did you mean --episodes?"),
+        ("--episodes=0", "--episodes=0"),
+        ("--env_id=NoSuchWorld-v0", "unknown environment NoSuchWorld-v0"),
+        ("--env_id=Pendulum-v1", "Pendulum-v1"),
+        ("--env_id=probes/PixelChoice-v0", "wanted"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(name, flag, said, tmp_path, run_recipe, no_tensorflow):
+    done = run_recipe(name, flag, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_of_another_world_is_not_continued(name, tmp_path):
+    run(name, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises((UsageError, gym.error.Error)):
+        run(name, tmp_path / "run", resume=True, seed=9)
+    with pytest.raises(UsageError, match="holds a run already"):
+        run(name, tmp_path / "run")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
