@@ -48,7 +48,10 @@ def save(folder, step, identity, tensors, state, arrays=None):
         shutil.rmtree(torn, ignore_errors=True)
     new = folder / f".{step:012d}"
     new.mkdir(parents=True)
-    tf.train.Checkpoint(**tensors).write(str(new / "tensors"))
+    try:
+        tf.train.Checkpoint(**tensors).write(str(new / "tensors"))
+    except tf.errors.OpError as error:
+        raise OSError(f"{new} cannot be written: {error.message}") from None
     for name, array in (arrays or {}).items():
         np.save(new / f"{name}.npy", array, allow_pickle=False)
     (new / "state.json").write_text(json.dumps(state))

@@ -57,7 +57,7 @@ def strict(train, argv=None):
 
     Returns:
         A function for Fire that returns nothing. It exits with one line on stderr and code 2 for bad input, 1 where
-        training breaks down (`FloatingPointError`), and 130 after Ctrl-C.
+        training breaks down (`FloatingPointError`) or the disk does (`OSError`), and 130 after Ctrl-C.
     """
     hints = get_type_hints(train, include_extras=True)
     defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
@@ -81,7 +81,7 @@ def strict(train, argv=None):
             train(**values)
         except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
-        except FloatingPointError as error:
+        except (FloatingPointError, OSError) as error:
             leave(1, error)
         except KeyboardInterrupt:
             leave(130, "interrupted")

@@ -1,8 +1,8 @@
 """Pictures of what was learnt on a grid: the map, state values, action values as a compass, policies as arrows.
 
 A map is a list of rows of letters, of which `#` is a wall and `.` a free cell; any other letter is written into its
-cell. Values are [height, width] arrays, action values [height, width, actions], and `moves` tells what each action
-does: its (dy, dx). No display is needed, none is asked for.
+cell. Values are [height, width] arrays, action values [height, width, actions], NaN where nothing is to be shown, and
+`moves` tells what each action does: its (dy, dx). No display is needed, none is asked for.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def plot_action_values(path, letters, q, moves, epsilon=0.0):
     figure = _figure(9, 8)
     table = figure.subplots(3, 3)
     free = np.array([list(row) for row in letters]) != "#"
-    low, high = q[free].min(), q[free].max()
+    low, high = np.nanmin(q[free]), np.nanmax(q[free])
     for a, move in enumerate(moves):
         axes = table[COMPASS[move]]
         drawn = _draw_values(axes, letters, q[..., a], "viridis", low, high)
@@ -114,8 +114,13 @@ def _draw_map(axes, letters, corner=False):
 
 def _draw_values(axes, letters, values, colours, low=None, high=None):
     walls = np.array([[letter == "#" for letter in row] for row in letters])
-    axes.set(xticks=[], yticks=[], facecolor="0.4")
-    return axes.imshow(np.ma.masked_array(values, walls), cmap=colours, vmin=low, vmax=high)
+    axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
+    drawn = axes.imshow(np.ma.masked_array(values, walls | np.isnan(values)), cmap=colours, vmin=low, vmax=high)
+    axes.set(xticks=[], yticks=[])
+    for (y, x), wall in np.ndenumerate(walls):
+        if not wall and letters[y][x] != ".":
+            axes.text(x, y, letters[y][x], ha="center", va="center", fontsize=7, weight="bold")
+    return drawn
 
 
 def _save(figure, path):

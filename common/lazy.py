@@ -18,13 +18,13 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 class _Lazy(types.ModuleType):
     def __getattr__(self, name):
         if self.__name__ not in sys.modules:
-            with _native_stderr_silenced() if _QUIET else contextlib.nullcontext():
+            with native_stderr_silenced() if _QUIET else contextlib.nullcontext():
                 importlib.import_module(self.__name__)
         return getattr(sys.modules[self.__name__], name)
 
 
 @contextlib.contextmanager
-def _native_stderr_silenced():
+def native_stderr_silenced():
     """Within it file descriptor 2 leads nowhere: TensorFlow writes there before its log level counts."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -114,9 +114,12 @@ class RunLog:
         self.csv.flush()
         if time.monotonic() - self.last_point > 0.05:
             self.last_point = time.monotonic()
-            with self.events.as_default():
-                for name in self.columns[3:]:
-                    tf.summary.scalar(name, float(row[name]), step=step)
+            try:
+                with self.events.as_default():
+                    for name in self.columns[3:]:
+                        tf.summary.scalar(name, float(row[name]), step=step)
+            except tf.errors.OpError as error:
+                raise OSError(f"the event file cannot be written: {error.message}") from None
         shown = {name: f"{float(row[name]):.4g}" for name in ("episode_return", "epsilon") if name in row}
         self.bar.set_postfix({**shown, "steps/s": f"{step / self.seconds:.0f}"}, refresh=False)
         self.bar.update(min(1, self.episodes - self.bar.n))
@@ -164,8 +167,9 @@ class RunLog:
 
     def __exit__(self, *error):
         for file in (self.bar, self.csv, self.events):
-            if file is not None:
-                file.close()
+            with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk was named before
+                if file is not None:
+                    file.close()
 
     def tell_what_is_there(self):
         """Print where everything is and what to type next."""

@@ -202,6 +202,10 @@ class Grid:
         flat[cell] = "A"
         return ["".join(row) for row in flat.reshape(self.shape)]
 
+    def text(self, cell, goal):
+        """The map as lines of letters."""
+        return "\n".join(self.letters(cell, goal)) + "\n"
+
     def picture(self, cell, goal):
         """The map as RGB pixels, [height * 32, width * 32, 3]."""
         colours = np.array([[COLOURS[letter] for letter in row] for row in self.letters(cell, goal)], np.uint8)
@@ -239,15 +243,14 @@ class GridEnv(gym.Env):
         return int(obs) if self.grid.observation == "state_index" else obs
 
     def render(self):
-        if self.render_mode == "ansi":
-            return "\n".join(self.grid.letters(self.cells[0], self.goals[0])) + "\n"
-        return self.grid.picture(self.cells[0], self.goals[0])
+        show = self.grid.text if self.render_mode == "ansi" else self.grid.picture
+        return show(self.cells[0], self.goals[0])
 
 
 class GridVectorEnv(gym.vector.VectorEnv):
     """N agents, each in a `Grid` of its own, stepped with array arithmetic; gymnasium's next-step autoreset."""
 
-    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP, "render_fps": 6}
+    metadata = {**GridEnv.metadata, "autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
 
     def __init__(self, num_envs=1, task="bombs", render_mode=None, **changes):
         self.grid = Grid(task, **changes)
@@ -288,4 +291,5 @@ class GridVectorEnv(gym.vector.VectorEnv):
         return self.grid.observe(self.cells, self.goals)
 
     def render(self):
-        return tuple(self.grid.picture(c, g) for c, g in zip(self.cells, self.goals, strict=True))
+        show = self.grid.text if self.render_mode == "ansi" else self.grid.picture
+        return tuple(show(cell, goal) for cell, goal in zip(self.cells, self.goals, strict=True))

@@ -212,7 +212,8 @@ def train(
     if buffer_size < num_envs * (obs_shape[0] + n_step + 1):
         raise UsageError(f"--buffer_size={buffer_size} is too small for --num_envs={num_envs} and --n_step={n_step}")
     memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
-    log = RunLog("dqn_atari", arguments, columns=("epsilon", "mean_max_q", "mean_loss"))
+    env_kwargs = {"sticky_actions": sticky_actions}
+    log = RunLog("dqn_atari", arguments, columns=("epsilon", "mean_max_q", "mean_loss"), env_kwargs=env_kwargs)
     log.say(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)

@@ -210,6 +210,8 @@ def train(
     worlds.close()
     if interrupted():
         raise KeyboardInterrupt
+    solved = "solved" if log.mean_of_last(100) >= solved_at else "not solved"
+    print(f"{env_id}: {solved} after {log.episode} games, {step:,} steps and {log.seconds:.1f} s")
     if eval_episodes:
         scores = evaluate(policy, env_id, eval_episodes, (seed + 2**29) % 2**30)
         log.save_evaluation(scores=scores.tolist())

@@ -28,7 +28,7 @@ LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
 
 
 def test_every_recipe_is_held_to_the_contracts():
-    names = {path.stem for path in (ROOT / "recipes").glob("[a-z]*.py")}
+    names = {path.stem for path in (ROOT / "recipes").glob("*.py") if "\ndef train(" in path.read_text()}
     assert names == {*QUICK, "dqn_atari"}  # which cannot restore its games, and has tests of its own
 
 

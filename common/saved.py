@@ -1,0 +1,60 @@
+"""What was saved by a run, read again with suspicion: nothing that is loaded can run code or be taken for another."""
+
+import json
+from pathlib import Path
+
+from common.cli import UsageError
+from common.lazy import keras
+
+
+def read_settings(path):
+    """The environment that a run or a model card names.
+
+    Args:
+        path: `config.json` of a run, or the card (`.json`) of a model.
+
+    Returns:
+        (env_id, env_kwargs)
+
+    Raises:
+        UsageError: no such file, or one that does not say it.
+    """
+    try:
+        settings = json.loads(Path(path).read_text())
+        env_id, env_kwargs = settings.get("arguments", settings)["env_id"], settings["env_kwargs"]
+        if not isinstance(env_id, str) or not isinstance(env_kwargs, dict):
+            raise TypeError("env_id or env_kwargs")
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing: what the model was trained on is not known") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} cannot be read: {error!r}") from None
+    return env_id, env_kwargs
+
+
+def load_policy(path, obs_space, action_space):
+    """A Keras model that acts: observations [N, ...] in, one number per action out, the highest is the greedy action.
+
+    Args:
+        path: of the `.keras` file.
+        obs_space, action_space: of one environment, which the model must fit.
+
+    Returns:
+        keras.Model with one output, [N, A]; of a model with several outputs the first.
+
+    Raises:
+        UsageError: no such file; one that is damaged, or that only code from elsewhere could rebuild; or one whose
+            shapes do not fit the environment.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"there is no model {path}")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # of many kinds: zip, JSON, HDF5, unknown layers, unsafe ones
+        raise UsageError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
+    if isinstance(model.output, list | tuple):
+        model = keras.Model(model.input, model.output[0])
+    shapes = (model.input_shape[1:], model.output_shape[1:])
+    wanted = (obs_space.shape, (int(action_space.n),))
+    if shapes != wanted:
+        raise UsageError(f"{path} maps {shapes[0]} to {shapes[1]}; the environment needs {wanted[0]} to {wanted[1]}")
+    return model

@@ -1,0 +1,163 @@
+"""Export a trained agent for programs without Keras, and prove that the export acts alike.
+
+    python recipes/export.py --run=runs/dqn_atari/<date-time> --format=litert
+    python recipes/export.py --model=models/dqn_atari_pong.keras --format=onnx
+
+What is exported takes one batch of observations and gives the actions, the choice of the highest number included. It is
+written with Keras's own exporters, loaded again with the format's own runtime, and kept only if it chooses the actions
+of the Keras model on observations of real games. ONNX needs `pip install -e .[onnx]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import fire
+import numpy as np
+
+from common.cli import Count, UsageError, strict
+from common.lazy import keras, native_stderr_silenced, tf
+from common.saved import load_policy, read_settings
+from envs.remake import remake
+
+SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+EXPORTERS = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
+
+
+def with_choice(policy):
+    """Observations [B, ...] → numbers [B, A] becomes observations [B, ...] → actions [B], int32."""
+    # top_k, not argmax: Keras 3.15 tells minus zero from zero in it, in operations that ONNX does not know.
+    return keras.Model(policy.input, keras.ops.top_k(policy.output, 1)[1][:, 0])
+
+
+def run_saved_model(path):
+    """The exported function, by TensorFlow: obs [B, ...] → actions [B]."""
+    loaded = tf.saved_model.load(str(path))
+    return lambda obs: loaded.serve(obs).numpy()
+
+
+def run_litert(path):
+    """The exported function, by the LiteRT interpreter, one observation at a time as on a small device."""
+    interpreter = tf.lite.Interpreter(str(path))
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(entry["index"], [1, *entry["shape"][1:]])
+    interpreter.allocate_tensors()
+
+    def act(obs):
+        actions = []
+        for one in obs:
+            interpreter.set_tensor(entry["index"], one[None].astype(entry["dtype"]))
+            interpreter.invoke()
+            actions.append(interpreter.get_tensor(result["index"])[0])
+        return np.array(actions)
+
+    return act
+
+
+def run_onnx(path):
+    """The exported function, by ONNX Runtime: obs [B, ...] → actions [B]."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    return lambda obs: session.run(None, {entry.name: obs})[0]
+
+
+RUNTIMES = {"saved_model": run_saved_model, "litert": run_litert, "onnx": run_onnx}
+
+
+def observations(worlds, steps, seed):
+    """What `worlds` show during `steps` random steps, as the model takes it; [steps * N, ...]."""
+    rng = np.random.default_rng(seed)
+    seen = [worlds.reset(seed=seed)[0]]
+    for _ in range(steps - 1):
+        seen.append(worlds.step(rng.integers(worlds.single_action_space.n, size=worlds.num_envs))[0])
+    return np.concatenate(seen)
+
+
+def latency(act, obs, calls=50):
+    """Median time of acting on a single observation, in milliseconds."""
+    times = []
+    for i in range(calls):
+        begin = time.perf_counter()
+        act(obs[i % len(obs)][None])
+        times.append(time.perf_counter() - begin)
+    return 1e3 * statistics.median(times)
+
+
+def size(path):
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+@contextlib.contextmanager
+def quiet():
+    """Within it the converters' remarks to their developers go nowhere; what they raise does not."""
+    with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), native_stderr_silenced():
+            yield
+
+
+def export(
+    run: str = "",
+    model: str = "",
+    env_id: str = "",
+    format: Literal["saved_model", "litert", "onnx"] = "saved_model",
+    out: str = "",
+    steps: Count = 64,
+) -> None:
+    """Write a trained policy as `observation in, action out`, verify it, and print its size and latency.
+
+    Args:
+        run: folder of a run, whose model.keras is exported.
+        model: a .keras file instead, with its card beside it.
+        env_id: environment for a model without a card.
+        format: saved_model, litert or onnx.
+        out: where to; policy, policy.tflite or policy.onnx in the run's folder, or beside you, if empty.
+        steps: random steps of 8 environments on whose observations the export must act as the Keras model does.
+    """
+    if bool(run) == bool(model):
+        raise UsageError("one of --run=DIR and --model=FILE is wanted")
+    if format == "onnx":
+        for package in ("tf2onnx", "onnxruntime"):
+            if importlib.util.find_spec(package) is None:
+                raise UsageError(f"--format=onnx needs the package {package}: pip install -e .[onnx]")
+    path = Path(run) / "model.keras" if run else Path(model)
+    settings = Path(run) / "config.json" if run else path.with_suffix(".json")
+    final = Path(out or Path(run) / f"policy{SUFFIXES[format]}")
+    if final.exists():
+        raise UsageError(f"{final} exists already: remove it, or choose another --out")
+    env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
+    worlds = remake(env_id, env_kwargs, 8)
+    policy = with_choice(load_policy(path, worlds.single_observation_space, worlds.single_action_space))
+    obs = observations(worlds, steps, seed=0).astype(policy.input.dtype)
+    worlds.close()
+    wanted = keras.ops.convert_to_numpy(policy(obs))
+
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".export-") as folder:
+        written = Path(folder) / f"policy{SUFFIXES[format]}"
+        with quiet():
+            policy.export(str(written), format=EXPORTERS[format], verbose=False)
+            act = RUNTIMES[format](written)
+        same = act(obs) == wanted
+        if not same.all():
+            raise UsageError(f"refused: the export differs on {(~same).sum()} of {len(obs)} observations; not kept")
+        milliseconds = latency(act, obs)
+        shutil.move(written, final)
+    print(f"{final}: {size(final) / 1e3:.1f} kB, {milliseconds:.3f} ms for one observation")
+    print(f"the same actions as {path} on {len(obs)} observations of {env_id}")
+
+
+if __name__ == "__main__":
+    fire.Fire(strict(export))

@@ -1,0 +1,77 @@
+"""An export acts as the Keras model does, or is not there."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from common.cli import UsageError
+from common.lazy import keras
+from recipes import export as exporting
+from recipes import hardcoded_cartpole
+from recipes.export import RUNTIMES, export, with_choice
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    hardcoded_cartpole.train(episodes=2, logdir=str(folder))
+    return folder
+
+
+def test_the_choice_is_the_first_of_the_highest():
+    obs = keras.Input((3,))
+    choice = with_choice(keras.Model(obs, keras.layers.Activation("linear")(obs)))
+    rows = np.array([[1, 3, 2], [5, 5, 1], [-1, -3, -1]], np.float32)
+    assert np.array(choice(rows)).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
+def test_an_export_acts_as_the_model_in_its_own_runtime(run, tmp_path, capsys, format):
+    out = tmp_path / "policy"
+    if format == "onnx" and importlib.util.find_spec("onnxruntime") is None:
+        with pytest.raises(UsageError, match=r"pip install -e .\[onnx\]"):
+            export(run=str(run), format=format, out=str(out))
+        return
+    export(run=str(run), format=format, out=str(out))
+    said = capsys.readouterr().out
+    assert "kB" in said and "ms for one observation" in said and "on 512 observations of CartPole-v1" in said
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    assert RUNTIMES[format](out)(obs).tolist() == (obs[:, 2] > 0).astype(int).tolist()
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+    with pytest.raises(UsageError, match="exists already"):
+        export(run=str(run), format=format, out=str(out))
+
+
+def test_states_that_are_numbers_and_pixels_that_are_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = keras.Input((), dtype="int32")
+    keras.Model(state, keras.layers.Embedding(16, 4)(state)).save("lake.keras")
+    export(model="lake.keras", env_id="FrozenLake-v1", format="litert", out="lake.tflite")
+    frames = keras.Input((4, 84, 84), dtype="uint8")
+    scaled = keras.layers.Rescaling(1 / 255)(frames)
+    keras.Model(frames, keras.layers.Dense(6)(keras.layers.Flatten()(scaled))).save("pong.keras")
+    export(model="pong.keras", env_id="ALE/Pong-v5", format="litert", out="pong.tflite", steps=4)
+
+
+def test_an_export_that_acts_otherwise_is_not_kept(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(exporting.RUNTIMES, "litert", lambda path: lambda obs: np.zeros(len(obs), int))
+    with pytest.raises(UsageError, match=r"refused: the export differs on \d+ of 512 observations"):
+        export(run=str(run), format="litert", out=str(tmp_path / "policy.tflite"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "one of --run=DIR and --model=FILE"),
+        (["--run=x", "--format=pickle"], "one of saved_model, litert, onnx"),
+        (["--run=nowhere"], "config.json is missing"),
+        (["--model=nothing.keras", "--env_id=CartPole-v1"], "there is no model nothing.keras"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, said):
+    done = run_recipe("export", *flags, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []

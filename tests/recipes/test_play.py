@@ -1,0 +1,133 @@
+"""Playing with what was trained: scores, films, texts, refusals."""
+
+import json
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from common.cli import UsageError
+from common.lazy import keras, tf
+from envs.remake import remake
+from recipes import hardcoded_cartpole
+from recipes.play import evaluate, make_act, play
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of the hand-written policy."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    hardcoded_cartpole.train(episodes=2, logdir=str(folder))
+    return folder
+
+
+def table_model(path, actions, states=16):
+    """A model that takes the action `actions[state]`."""
+    state = keras.Input((), dtype="int32")
+    table = keras.layers.Embedding(states, 4)
+    model = keras.Model(state, table(state))
+    table.set_weights([np.eye(4)[actions]])
+    model.save(path)
+    return model
+
+
+def test_the_score_is_that_of_the_policy(run, capsys):
+    play(run=str(run), episodes=200)
+    said = capsys.readouterr().out.strip()
+    # By hand-driven single environments in test_hardcoded_cartpole.py: 42 ± 9.
+    mean, deviation = (float(word) for word in said.split(": ")[1].split(", ")[0].split(" ± "))
+    assert said.startswith("CartPole-v1: ") and said.endswith("200 games, greedy")
+    assert abs(mean - 42) < 5 * 9 / np.sqrt(200) and 7 < deviation < 11
+    play(run=str(run), episodes=200)
+    assert capsys.readouterr().out.strip() == said  # its own seeds: the same games again
+
+
+def test_epsilon_is_the_share_of_random_actions():
+    policy = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, use_bias=False)])
+    policy.set_weights([np.array([[0.0, 0, 1, 0]])])
+    act = make_act(policy, 0.4, np.random.default_rng(0))
+    actions = np.concatenate([act(np.ones((100, 1), np.float32)) for _ in range(100)])
+    counts = np.bincount(actions, minlength=4) / actions.size
+    np.testing.assert_allclose(counts, [0.1, 0.1, 0.7, 0.1], atol=5 * 0.5 / np.sqrt(10_000))  # five standard errors
+
+
+def test_every_game_counts_once_and_whole():
+    """On the chain that never ends each step pays 1 and the time limit truncates: what comes after does not count."""
+    worlds = remake("probes/Endless-v0", {}, 3)
+    returns, lengths = evaluate(worlds, lambda obs: np.zeros(3, int), seed=0)
+    assert len(set(returns)) == 1 and returns.tolist() == lengths.tolist() and returns[0] > 1
+
+
+def test_a_film_of_whole_games(run):
+    play(run=str(run), episodes=1, video=True, video_episodes=2)
+    seeds, pictures = 2**29, 0
+    world = remake("CartPole-v1", {}, 1)
+    policy = tf.function(keras.models.load_model(run / "model.keras"))
+    for game in range(2):
+        _, length = evaluate(world, lambda obs: policy(obs).numpy().argmax(-1), seeds + game)
+        pictures += int(length[0]) + 1
+    film = imageio.imread(run / "play.mp4")
+    assert film.shape == (pictures, 400, 600, 3)
+    assert film.std() > 5  # something is drawn
+    assert (run / "play.gif").stat().st_size > 1000
+
+
+def test_a_frozen_lake_as_text(tmp_path, capsys):
+    table_model(tmp_path / "walk.keras", np.full(16, 2))  # always right
+    (tmp_path / "walk.json").write_text(json.dumps({"env_id": "FrozenLake-v1", "env_kwargs": {"is_slippery": False}}))
+    play(model=str(tmp_path / "walk.keras"), episodes=3, text=True)
+    said = capsys.readouterr().out
+    assert "FrozenLake-v1: 0.00 ± 0.00, 0 to 0, length 100.0, 3 games, greedy" in said
+    assert "(Right)" in said and "SFFF" not in said.replace("\x1b[41mS\x1b[0m", "*") and said.count("FHFH") > 90
+
+
+def test_a_grid_as_text_and_in_a_film(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table_model(tmp_path / "down.keras", np.full(90, 2), states=90)  # down: five steps from (2, 2) to (7, 2)
+    play(model="down.keras", env_id="grids/Simple-v0", episodes=2, text=True)
+    said = capsys.readouterr().out
+    assert "grids/Simple-v0: 10.00 ± 0.00, 10 to 10, length 5.0, 2 games, greedy" in said
+    maps = said.split("\n\n")
+    assert "#.A.##...#" in maps[0] and said.count("A") == 6  # the start and five steps
+    play(model="down.keras", env_id="grids/Simple-v0", episodes=1, video=True)
+    assert imageio.imread("play.mp4").shape == (6, 288, 320, 3)
+
+
+def test_what_the_agent_sees_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = keras.Input((4, 84, 84), dtype="uint8")
+    keras.Model(frames, keras.layers.Dense(6)(keras.layers.Flatten()(frames))).save("blind.keras")
+    play(model="blind.keras", env_id="ALE/Pong-v5", episodes=1, video=True, epsilon=1.0)
+    film = imageio.imread("play.mp4")
+    assert film.shape[1:] == (336, 336, 3) and len(film) > 700  # a lost game of Pong takes 764 steps and more
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "one of --run=DIR and --model=FILE"),
+        (["--run=x", "--model=y"], "one of --run=DIR and --model=FILE"),
+        (["--run=nowhere"], "config.json is missing"),
+        (["--model=nothing.keras"], "nothing.json is missing"),
+        (["--model=nothing.keras", "--env_id=CartPole-v1"], "there is no model nothing.keras"),
+        (["--model=nothing.keras", "--env_id=CartPol-v1"], "near matches: CartPole-v1"),
+        (["--model=nothing.keras", "--env_id=os:system"], "unknown environment os:system"),
+        (["--runs=x"], "did you mean --run?"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, said):
+    done = run_recipe("play", *flags, PYTHONPATH=no_tensorflow)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_or_cannot_be_shown_is_refused(run, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"maps \(4,\) to \(2,\); the environment needs \(6,\) to \(3,\)"):
+        play(model=str(run / "model.keras"), env_id="Acrobot-v1")
+    with pytest.raises(UsageError, match="cannot be shown as text"):
+        play(run=str(run), episodes=1, text=True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="no display"):
+        play(run=str(run), episodes=1, render=True)

@@ -1,0 +1,90 @@
+"""Real processes, killed by the system at random moments or out of disk, continue as if nothing had happened."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.checkpoint import checkpoints
+from common.lazy import keras
+
+ROOT = Path(__file__).parent.parent
+# Long enough to be killed in, short enough to wait for: one with games that restart at every update, one with a table
+# and a generator shared with its environment, one with games in progress and a replay memory.
+LONG = {
+    "reinforce_cartpole": {"episodes": 320, "num_envs": 4, "save_interval": 2, "eval_episodes": 2},
+    "q_table_frozenlake": {"episodes": 3000, "save_interval": 100},
+}
+
+
+def start(name, folder, *flags, **limits):
+    flags = [*(f"--{key}={value}" for key, value in LONG[name].items()), f"--logdir={folder}", *flags]
+    command = [sys.executable, str(ROOT / "recipes" / f"{name}.py"), *flags]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **limits)
+
+
+def lines(folder):
+    path = folder / "episodes.csv"
+    return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
+
+
+def assert_same_run(a, b):
+    rows = [[line.split(",")[:2] + line.split(",")[3:] for line in (run / "episodes.csv").open()] for run in (a, b)]
+    assert rows[0] == rows[1]
+    models = [keras.models.load_model(run / "model.keras").get_weights() for run in (a, b)]
+    for x, y in zip(*models, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folders of runs that nothing disturbed."""
+    runs = {}
+    for name in LONG:
+        runs[name] = tmp_path_factory.mktemp("whole") / name
+        process = start(name, runs[name])
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    return runs
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_run_killed_again_and_again_is_the_run_that_was_not(name, whole, tmp_path):
+    folder, rng = tmp_path / "killed", np.random.default_rng()  # other moments every time: the answer must not change
+    total, resume = lines(whole[name]), []
+    for goal in np.sort(rng.integers(1, int(0.9 * total), size=2)):
+        process = start(name, folder, *resume)
+        while lines(folder) < goal and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert checkpoints(folder / "checkpoint")  # at no moment is there none
+        resume = ["--resume"]
+    process = start(name, folder, "--resume")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert_same_run(whole[name], folder)
+
+
+def test_a_full_disk_is_named_in_one_line_and_loses_nothing(whole, tmp_path):
+    """The system lets no file grow beyond 6,000 bytes: the log or a checkpoint breaks off in the middle of the run."""
+    name, folder = "reinforce_cartpole", tmp_path / "full"
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
+
+    process = start(name, folder, preexec_fn=full)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode in (1, 2) and err.count("\n") == 1 and "Traceback" not in err, err
+    process = start(name, folder, "--resume")
+    _, err = process.communicate(timeout=300)
+    if not checkpoints(folder / "checkpoint"):
+        assert process.returncode == 2 and "no checkpoint" in err
+        return
+    assert process.returncode == 0, err
+    assert_same_run(whole[name], folder)
