@@ -45,6 +45,7 @@ Count = Annotated[int, Range(1)]  # 1, 2, 3, …
 Natural = Annotated[int, Range(0)]  # 0, 1, 2, …
 Positive = Annotated[float, Range(0.0, open_low=True)]  # a rate
 Fraction = Annotated[float, Range(0.0, 1.0)]  # a probability, a discount
+Percentage = Annotated[float, Range(0.0, 100.0)]
 Seed = Annotated[int, Range(0, 2**30)]  # leaves room for the seeds that are derived from it, in 32 bits
 
 

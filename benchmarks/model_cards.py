@@ -1,0 +1,119 @@
+"""Train the small models of models/, and write the card of every model there: score over 100 games, what it took.
+
+A card is a JSON file beside the model; models/README.md shows all of them as a table. The Pong model is not trained
+again here, it is book/results/dqn_atari_pong's; its card is.
+
+    python benchmarks/model_cards.py [names of models to make anew ...]
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import fire
+import numpy as np
+
+from common.runlog import read_episodes, write_text
+from common.saved import load_policy
+from envs.remake import remake
+from recipes.play import evaluate, make_act
+
+ROOT = Path(__file__).parent.parent
+MODELS = ROOT / "models"
+GAMES, SEED = 100, 2**29
+# name → recipe, flags, share of random actions when it is scored
+SMALL = {
+    "actor_critic_cartpole": ("actor_critic_cartpole", [], 0.0),
+    "q_table_frozenlake": ("q_table_frozenlake", [], 0.0),
+    "neural_evolutionary_gridworld": ("neural_evolutionary_agent", [], 0.0),
+    "nfq_grid_random_goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], 0.0),
+    "dqn_grid_obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], 0.0),
+}
+HEAD = """# Trained models
+
+Plain Keras files: `keras.models.load_model` of Keras 3.15 or newer reads them without this repository, in safe mode,
+under TensorFlow, JAX or PyTorch. Observation in, one number per action out; the highest is the action to take. The
+cards (`.json`) are written by `benchmarks/model_cards.py`; `tests/test_models.py` plays each of them again.
+
+    python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
+
+| model | environment | score over 100 games (mean ± deviation, lowest to highest, length) | trained | command |
+|---|---|---|---|---|"""
+
+
+def train(name, folder):
+    """Run the recipe of a small model and copy what it leaves; returns the command."""
+    recipe, flags, _ = SMALL[name]
+    command = ["python", f"recipes/{recipe}.py", *flags, "--seed=0"]
+    subprocess.run([sys.executable, *command[1:], f"--logdir={folder}"], cwd=ROOT, check=True, capture_output=True)
+    shutil.copy(folder / "model.keras", MODELS / f"{name}.keras")
+    return " ".join(command)
+
+
+def score(name, env_id, env_kwargs, epsilon):
+    """Statistics of `GAMES` whole games, greedy but for `epsilon`."""
+    worlds = remake(env_id, env_kwargs, GAMES)
+    spaces = worlds.single_observation_space, worlds.single_action_space
+    act = make_act(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, np.random.default_rng(SEED))
+    returns, lengths = evaluate(worlds, act, SEED)
+    worlds.close()
+    return {
+        "games": GAMES, "epsilon": epsilon, "mean": float(returns.mean()), "deviation": float(returns.std()),
+        "min": float(returns.min()), "max": float(returns.max()), "length": float(lengths.mean()),
+    }  # fmt: skip
+
+
+def card(name, run, command, epsilon):
+    """What there is to know of a model, from its run's folder and 100 games."""
+    config, episodes = json.loads((run / "config.json").read_text()), read_episodes(run)
+    env_id, env_kwargs = config["arguments"]["env_id"], config.get("env_kwargs", {})
+    return {
+        "recipe": config["recipe"],
+        "env_id": env_id,
+        "env_kwargs": env_kwargs,
+        "score": score(name, env_id, env_kwargs, epsilon),
+        "seed": config["arguments"]["seed"],
+        "steps": int(episodes["step"][-1]),
+        "minutes": round(float(episodes["seconds"][-1]) / 60, 2),
+        "machine": config["machine"],
+        "versions": config["versions"],
+        "command": command,
+        "git_commit": config["git_commit"],
+    }
+
+
+def row(name, card):
+    """A line of the table in models/README.md."""
+    s, machine = card["score"], card["machine"]
+    how = "greedy" if not s["epsilon"] else f"epsilon {s['epsilon']}"
+    scored = f"{s['mean']:.2f} ± {s['deviation']:.2f}, {s['min']:g} to {s['max']:g}, {s['length']:.1f} steps; {how}"
+    trained = f"seed {card['seed']}, {card['steps']:,} steps, {card['minutes']:g} minutes, {machine['processor']}, "
+    trained += f"{machine['cores']} cores, commit {card['git_commit']}"
+    where = card["env_id"] + "".join(f", {key}={value}" for key, value in card["env_kwargs"].items())
+    return f"| `{name}.keras` | `{where}` | {scored} | {trained} | `{card['command']}` |"
+
+
+def make(*again):
+    """Make what is missing or named."""
+    for name, (_, _, epsilon) in SMALL.items():
+        if name in again or not (MODELS / f"{name}.json").exists():
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder) / "run"
+                made = card(name, run, train(name, run), epsilon)
+                write_text(MODELS / f"{name}.json", json.dumps(made, indent=2) + "\n")
+    pong = MODELS / "dqn_atari_pong.json"
+    if "dqn_atari_pong" in again or not pong.exists():
+        run = ROOT / "book" / "results" / "dqn_atari_pong"
+        arguments = json.loads((run / "config.json").read_text())["arguments"]
+        shown = ("env_id", "episodes", "n_step", "learning_rate", "train_interval", "epsilon_decay_steps")
+        command = " ".join(["python recipes/dqn_atari.py", *(f"--{key}={arguments[key]}" for key in shown)])
+        write_text(pong, json.dumps(card("dqn_atari_pong", run, command, 0.0), indent=2) + "\n")
+    rows = [row(path.stem, json.loads(path.read_text())) for path in sorted(MODELS.glob("*.json"))]
+    write_text(MODELS / "README.md", "\n".join([HEAD, *rows, ""]))
+
+
+if __name__ == "__main__":
+    fire.Fire(make)
