@@ -1,8 +1,9 @@
-# demo: train a little and look; test: every test; lint; bench: every published figure (hours).
+# demo: train a little and look; test: every test; lint; results: five seeds of every quick recipe;
+# bench: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint results bench clean
 
 .venv/ready: requirements.txt setup.cfg
 	$(PYTHON) -m venv .venv
@@ -22,6 +23,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Five seeds of every quick recipe, into book/results/; what is there already is kept.
+results: .venv/ready
+	$(BIN)/python benchmarks/five_seeds.py
+
 # Stable-Baselines3 and PyTorch have an environment of their own; TORCH names the build to install.
 TORCH ?= torch
 .venv-sb3/ready:
@@ -36,6 +41,13 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py
+	$(BIN)/python benchmarks/frozenlake_errata.py
+	$(BIN)/python benchmarks/neural_evolution_errata.py
+	$(BIN)/python benchmarks/reinforce_errata.py compare
+	$(BIN)/python benchmarks/reinforce_errata.py speed
+	$(BIN)/python benchmarks/actor_critic_speed.py
+	$(BIN)/python benchmarks/actor_critic_errata.py
+	$(BIN)/python benchmarks/gridworld_errata.py
 
 clean:
 	rm -rf .venv .venv-sb3

@@ -177,6 +177,7 @@ class RunLog:
         print(f"model           {self.dir / 'model.keras'}")
         print(f"event file      {next(self.dir.glob('events.out.*'))}")
         print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
+        print(f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))} --episodes=100 --video")
         again = f"--logdir={shlex.quote(str(self.dir))} --resume --episodes={2 * self.episodes}"
         print(f"to train on     python recipes/{self.recipe}.py {again}")
 

@@ -116,7 +116,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name,
 
         def nan_step(*batch):
             result = step(*batch)
-            return (*result[:-1], np.float32(np.nan)) if isinstance(result, tuple) else np.float32(np.nan)
+            result = result if isinstance(result, tuple) else (result,)
+            result = tuple(part if np.ndim(part) else np.float32(np.nan) for part in result)  # the loss is a number
+            return result if len(result) > 1 else result[0]
 
         return nan_step
 
