@@ -88,10 +88,10 @@ class RunLog:
         write_text(self.dir / "config.json", json.dumps(config, indent=2) + "\n")
 
     def _open(self):
-        self.started = time.monotonic()
         self.csv = open(self.dir / "episodes.csv", "a", newline="")
         self.events = tf.summary.create_file_writer(str(self.dir))
         self.bar = tqdm(total=self.episodes, initial=self.episode, unit="episode", disable=None, smoothing=0.1)
+        self.started = time.monotonic()  # not before TensorFlow is loaded, which the event file needs
 
     @property
     def seconds(self):

@@ -1,12 +1,29 @@
-r"""Neural Fitted Q: find the shortest way through a grid, from coordinates.
+r"""Deep Q-Network on a grid: find the shortest way from pixels, with a target network.
 
-A small network estimates, for each action, the discounted reward still to come. Between two moves it is fitted to
-remembered steps: to the reward plus the best value that it gives, itself, to the next state.
+A small convolutional network sees the walls, the agent and the goal as layers of an image. It is fitted to remembered
+steps: to the reward plus the best value that a slower copy of it gives to the next state.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
-    (3) target: y = r + gamma * max_a q(s', a), and y = r where the episode terminated
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated
     (4) fit q(s, a) to y, mean squared error, one minibatch after the other
+    (5) every `target_interval` updates, copy the network into the target network
+
+Source: Neuromatch Academy, W3D4 bonus tutorial, section 2, after Mnih et al., Nature 518:529 (2015).
+
+Differs from the text in (book/dqn_gridworld.md tells what each is worth):
+
+                here                                     text
+    loss        values [B] against targets [B]           [B, 1] against [B]: every value against every target
+    last state  where the agent ended                    the start
+    games       32 side by side, 1,500 in all            one after another, 500
+    fitting     4 minibatches of 64 per 32 steps         1 minibatch of 10 per step
+    optimizer   Adam 0.003, halved every 1,000 updates   Adam 0.0005
+    exploration random for 5,000 steps, then epsilon 0.25 epsilon 0.25
+
+    python recipes/dqn_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
+
+@@FIVE_SEEDS@@
 """
 
 from __future__ import annotations
@@ -36,7 +53,7 @@ def build_q_network(obs_shape, num_actions):
 
 
 def build_optimizer(learning_rate, halving):
-    """Adam, whose learning rate halves every `halving` updates: no target network, so the last steps must be small."""
+    """Adam, whose learning rate halves every `halving` updates."""
     return keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(learning_rate, halving, 0.5))
 
 
@@ -195,13 +212,8 @@ def train(
     tensors = {"model": model, "target": target, "optimizer": optimizer}
 
     def save():
-        state = {
-            "step": step,
-            "updates": updates,
-            "rng": rng.bit_generator.state,
-            "worlds": worlds.state(),
-            "log": log.state(),
-        }
+        state = {"step": step, "updates": updates, "rng": rng.bit_generator.state}
+        state.update(worlds=worlds.state(), log=log.state())
         games = {"ended": ended, "score": score, "length": length, "sum_loss": sum_loss}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state, {**memory.state(), **games})
 
@@ -239,8 +251,6 @@ def train(
                 # (5) Copy.
                 if due(updates, target_interval, minibatches):
                     target.set_weights(model.get_weights())
-                if PROBE and updates % PROBE == 0:
-                    probe(model, grid, updates, step, log.episode)
 
             # Report.
             score += reward
@@ -263,22 +273,10 @@ def train(
     shortest = shortest_ways(grid)[goals]
     log.save_evaluation(returns=returns.tolist(), lengths=lengths.tolist(), shortest=shortest.tolist())
     draw(model, grid, goals[-1], epsilon, rng, log.dir)
-    print(
-        f"{env_id}: {reached.sum()} of {len(goals)} goals reached, {(reached & (lengths == shortest)).sum()} by a shortest way;",
-        end=" ",
-    )
+    ways = (reached & (lengths == shortest)).sum()
+    print(f"{env_id}: {reached.sum()} of {len(goals)} goals reached, {ways} by a shortest way; ", end="")
     print(f"mean return {returns.mean():.2f} in {lengths.mean():.2f} steps")
     log.tell_what_is_there()
-
-
-PROBE = 0
-
-
-def probe(model, grid, updates, step, episode):
-    goals = grid.goals if grid.goal is None else np.array([grid.goal])
-    returns, lengths, reached = evaluate(model, grid, goals)
-    best = shortest_ways(grid)[goals]
-    print(f"{updates}:{episode}:{reached.mean():.2f}/{(lengths == best).mean():.2f}", end=" ", flush=True)
 
 
 if __name__ == "__main__":

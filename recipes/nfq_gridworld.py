@@ -7,6 +7,23 @@ remembered steps: to the reward plus the best value that it gives, itself, to th
     (2) remember the step
     (3) target: y = r + gamma * max_a q(s', a), and y = r where the episode terminated
     (4) fit q(s, a) to y, mean squared error, one minibatch after the other
+
+Source: Neuromatch Academy, W3D4 bonus tutorial, section 1, after Riedmiller, Neural Fitted Q Iteration, ECML (2005).
+
+Differs from the text in (book/nfq_gridworld.md tells what each is worth):
+
+                here                                     text
+    loss        values [B] against targets [B]           [B, 1] against [B]: every value against every target
+    inputs      scaled to -1 ... 0.8, a layer does it    rows and columns as they are
+    last state  where the agent ended                    the start
+    games       32 side by side, 1,500 in all            one after another, 500
+    fitting     8 minibatches of 512 per 32 steps        1 minibatch of 10 per step
+    optimizer   Adam 0.006, halved every 2,000 updates   Adam 0.001
+    exploration random for 5,000 steps, then epsilon 0.6 epsilon 0.6
+
+    python recipes/nfq_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
+
+@@FIVE_SEEDS@@
 """
 
 from __future__ import annotations
@@ -243,10 +260,8 @@ def train(
     shortest = shortest_ways(grid)[goals]
     log.save_evaluation(returns=returns.tolist(), lengths=lengths.tolist(), shortest=shortest.tolist())
     draw(model, grid, goals[-1], epsilon, rng, log.dir)
-    print(
-        f"{env_id}: {reached.sum()} of {len(goals)} goals reached, {(reached & (lengths == shortest)).sum()} by a shortest way;",
-        end=" ",
-    )
+    ways = (reached & (lengths == shortest)).sum()
+    print(f"{env_id}: {reached.sum()} of {len(goals)} goals reached, {ways} by a shortest way; ", end="")
     print(f"mean return {returns.mean():.2f} in {lengths.mean():.2f} steps")
     log.tell_what_is_there()
 

@@ -53,6 +53,21 @@ def test_vector_buffer_samples_uniformly():
     assert abs(counts - 10_000).max() < 5 * np.sqrt(50_000 * 0.2 * 0.8)  # five standard deviations
 
 
+def test_vector_buffer_continues_where_another_stopped():
+    whole, first = vector_buffer(5), vector_buffer(5)
+    for buffer in (whole, first):
+        add(buffer, 0, 1, 2)
+        add(buffer, 3, 4, 5)
+    second = vector_buffer(5)
+    second.load({name: array.copy() for name, array in first.state().items()})
+    for buffer in (whole, second):
+        add(buffer, 6)
+    for x, y in zip(*(b.sample(50, np.random.default_rng(0)) for b in (whole, second)), strict=True):
+        np.testing.assert_array_equal(x, y)
+    with pytest.raises(ValueError, match="another shape"):
+        vector_buffer(4).load(first.state())
+
+
 class Games:
     """Two environments whose frames carry their number: game lengths, endings and lives follow a random script.
 

@@ -1,5 +1,7 @@
 """The grid worlds: moves and rewards by hand, one environment against many, observations, pictures, bad layouts."""
 
+import json
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -174,3 +176,21 @@ def test_actions_out_of_range_are_refused():
     for action in (-1, 4):
         with pytest.raises(ValueError, match="out of range"):
             env.step(action)
+
+
+def test_games_in_progress_go_on_from_their_state():
+    """Two worlds that play on alike: one all along, one from what JSON kept of it."""
+    first, second = (
+        gym.make_vec("grids/RandomGoal-v0", 5, observation="agent_goal_pos", max_steps=9) for _ in range(2)
+    )
+    rng = np.random.default_rng(0)
+    first.reset(seed=3)
+    for _ in range(20):
+        obs, *_ = first.step(rng.integers(4, size=5))
+    kept = json.loads(json.dumps(first.state()))
+    second.reset(seed=99)
+    np.testing.assert_array_equal(second.load(kept), obs)
+    for _ in range(60):
+        actions = rng.integers(4, size=5)
+        for x, y in zip(first.step(actions), second.step(actions), strict=True):
+            np.testing.assert_array_equal(x, y)

@@ -1,0 +1,113 @@
+"""Neural Fitted Q: targets and losses by hand, the broadcast that must not be, the shortest way."""
+
+import json
+
+import numpy as np
+import pytest
+
+from common.lazy import keras, tf
+from envs.grids import Grid
+from recipes import nfq_gridworld
+from recipes.nfq_gridworld import (
+    build_optimizer,
+    build_q_network,
+    due,
+    evaluate,
+    make_act,
+    make_update,
+    shortest_ways,
+    squared_error,
+    td_target,
+    train,
+)
+
+
+def test_the_target_by_hand():
+    y = td_target(tf.constant([-5.0, 10.0]), tf.constant([0.9, 0.0]), tf.constant([[1.0, 2.0], [7.0, 9.0]]))
+    np.testing.assert_allclose(
+        y, [-5 + 0.9 * 2, 10.0]
+    )  # a truncated step keeps its discount, a terminated one has none
+
+
+def test_the_loss_by_hand_and_the_texts_broadcast():
+    y, q = tf.constant([1.0, 5.0]), tf.constant([0.0, 3.0])
+    assert float(squared_error(y, q)) == pytest.approx((1 + 4) / 2)
+    with pytest.raises(AssertionError):
+        squared_error(y, q[:, None])
+    assert float(tf.reduce_mean((y - q[:, None]) ** 2)) == pytest.approx((1 + 25 + 4 + 4) / 4)  # what the text computes
+
+
+def batch(seed, minibatches=2, rows=8):
+    rng, shape = np.random.default_rng(seed), (minibatches, rows)
+    obs, next_obs = (rng.integers(0, 9, size=(*shape, 4)).astype(np.float32) for _ in range(2))
+    reward, terminated = rng.normal(size=shape).astype(np.float32), np.ones(shape, np.float32)
+    return obs, rng.integers(4, size=shape), reward, next_obs, terminated
+
+
+def test_one_trace_and_a_falling_loss():
+    keras.utils.set_random_seed(0)
+    model = build_q_network((4,), 4)
+    act, update = make_act(model), make_update(model, build_optimizer(3e-3, 10_000), 0.9)
+    losses = [float(update(*batch(0))) for _ in range(150)]
+    assert losses[-1] < 0.3 * losses[0]
+    update(*batch(1))
+    obs = batch(0)[0][0]
+    np.testing.assert_array_equal(act(obs), model(obs).numpy().argmax(-1))
+    assert update.experimental_get_tracing_count() == act.experimental_get_tracing_count() == 1
+
+
+def test_an_update_is_one_step_on_each_minibatch():
+    """Plain descent by 0.1 on a model with one weight per action, twice, by hand."""
+    obs = keras.Input((1,))
+    model = keras.Model(obs, keras.layers.Dense(2, use_bias=False)(obs))
+    model.set_weights([np.zeros((1, 2))])
+    update = make_update(model, keras.optimizers.SGD(0.1), gamma=0.5)
+    one = np.ones((2, 1, 1), np.float32)
+    action, zero = np.array([[0], [0]]), np.zeros((2, 1), np.float32)
+    update(one, action, np.array([[1.0], [1.0]], np.float32), one, zero)
+    # First: y = 1 + 0.5 * 0 = 1, q 0 + 0.1 * 2 * 1 = 0.2. Then y = 1 + 0.5 * 0.2 = 1.1, q 0.2 + 0.2 * 0.9 = 0.38.
+    np.testing.assert_allclose(model.get_weights()[0], [[0.38, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("interval", [1, 25, 100])
+def test_due_counts_multiples_in_batches_of_any_size(interval):
+    rng, count, multiples = np.random.default_rng(0), 0, 0
+    for size in rng.integers(1, 33, size=100):
+        count += int(size)
+        multiples += due(count, interval, int(size))
+    assert multiples == count // interval
+
+
+def test_shortest_ways_by_hand():
+    simple, obstacle = Grid("simple"), Grid("obstacle")
+    assert shortest_ways(simple)[simple.goal] == 5  # straight down from (2, 2) to (7, 2)
+    # Around the blocks at columns 4 and 5: up to the free row 1, right to column 5, down, right, ... to (2, 8).
+    assert shortest_ways(obstacle)[obstacle.goal] == 8
+    assert np.isinf(shortest_ways(simple)[simple.walls]).all()
+    assert np.isfinite(shortest_ways(simple)[~simple.walls]).all()
+
+
+def test_evaluation_walks_greedily_once_per_goal():
+    grid = Grid("random_goal", observation="agent_goal_pos", max_steps=7)
+    obs = keras.Input((4,))
+    right = keras.Model(obs, keras.layers.Dense(4, bias_initializer=lambda *_, **__: np.array([0.0, 1, 0, 0]))(obs * 0))
+    width = grid.shape[1]
+    returns, lengths, reached = evaluate(right, grid, np.array([2 * width + 3, 5 * width + 5]))
+    # One step right is (2, 3). Beyond it stands the block: 1 free step, then 6 bumps of -5 within 7 steps.
+    assert returns.tolist() == [10, -30] and lengths.tolist() == [1, 7] and reached.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (0.0, 60)])
+def test_it_walks_the_shortest_way_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
+    train(seed=11, logdir=str(tmp_path / "run"), learning_rate=learning_rate, episodes=episodes)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    walked = found["returns"] == [10.0] and found["lengths"] == found["shortest"]
+    assert walked == (learning_rate > 0), found
+    pictures = {path.name for path in (tmp_path / "run").glob("*.png")}
+    assert pictures == {"learning_curve.png", "grid.png", "state_values.png", "action_values.png", "policy.png"}
+
+
+def test_the_texts_broadcast_loss_does_not_find_the_goal(tmp_path, monkeypatch):
+    monkeypatch.setattr(nfq_gridworld, "squared_error", lambda y, q: tf.reduce_mean((y - q[:, None]) ** 2))
+    train(seed=11, logdir=str(tmp_path / "run"), episodes=300)
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["returns"] != [10.0]
