@@ -28,7 +28,8 @@ Differs from the text in (book/actor_critic_cartpole.md tells what each is worth
 
     python recipes/actor_critic_cartpole.py
 
-@@FIVE_SEEDS@@
+Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 800 games, 167,952 steps, 4.9 (4.9 to
+5.3) s of training, 10 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ Differs from the text in (book/actor_critic_two_networks.md tells what each is w
 
     python recipes/actor_critic_two_networks.py
 
-@@FIVE_SEEDS@@
+Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 672 games, 130,881 steps, 4.6 (4.4 to
+5.0) s of training, 10 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 
 `diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change.
 """

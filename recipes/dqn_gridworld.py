@@ -23,7 +23,9 @@ Differs from the text in (book/dqn_gridworld.md tells what each is worth):
 
     python recipes/dqn_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
-@@FIVE_SEEDS@@
+Simple: the shortest way on 5 of 5 seeds, 8.5 (8.4 to 8.8) s of training; Obstacle: the shortest way on 5 of 5 seeds,
+11.9 (11.8 to 12.2) s of training; RandomGoal: every goal on 3 of 5 seeds, 13.9 (13.5 to 15.2) s of training; medians,
+two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 """
 
 from __future__ import annotations
@@ -147,17 +149,17 @@ def draw(model, grid, goal, epsilon, rng, folder):
 
 def train(
     env_id: str = "grids/Simple-v0",
-    episodes: Count = 1500,
+    episodes: Count = 3000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 32,
+    num_envs: Count = 64,
     max_steps: Count = 50,
     learning_rate: Positive = 3e-3,
     halving: Count = 1000,
     buffer_size: Count = 20_000,
     learning_starts: Count = 5000,
-    epsilon: Fraction = 0.25,
+    epsilon: Fraction = 0.5,
     minibatches: Count = 4,
     batch_size: Count = 64,
     gamma: Fraction = 0.9,

@@ -16,7 +16,7 @@ Differs from the text in:
 
     python recipes/hardcoded_cartpole.py
 
-@@FIVE_SEEDS@@
+Scores 41.90 to 42.89, means of 100 games on five seeds.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ Differs from the text in (book/neural_evolutionary_agent.md tells what each is w
 
     python recipes/neural_evolutionary_agent.py
 
-@@FIVE_SEEDS@@
+Mean reward of the last generation 0.993 to 1.000 on five seeds: 9,000 games, 233,374 steps, 4.4 (4.2 to 6.2) s of
+training, 10 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 """
 
 from __future__ import annotations

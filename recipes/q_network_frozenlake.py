@@ -21,7 +21,8 @@ Differs from the text in (book/q_network_frozenlake.md tells what each is worth)
 
     python recipes/q_network_frozenlake.py
 
-@@FIVE_SEEDS@@
+Succeeds with probability 0.7402 on every one of five seeds: 6,400 games, 102,991 steps, 29.5 (29.1 to 30.5) s of
+training, 36 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ Differs from the text in (book/q_table_frozenlake.md tells what each is worth):
 
     python recipes/q_table_frozenlake.py
 
-@@FIVE_SEEDS@@
+Succeeds with probability 0.7402 on every one of five seeds, with --gamma=0.95 0.7298: 3,000 games, 138,051 steps, 3.7
+(3.4 to 3.7) s of training, 9 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 """
 
 from __future__ import annotations

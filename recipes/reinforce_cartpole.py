@@ -23,7 +23,8 @@ Differs from the text in (book/reinforce_cartpole.md tells what each is worth):
 
     python recipes/reinforce_cartpole.py
 
-@@FIVE_SEEDS@@
+Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 133,789 steps, 10.1 (8.4 to
+11.8) s of training, 15 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 
 A game that the time limit ends counts as if nothing came after: there is no critic to say what would have.
 """

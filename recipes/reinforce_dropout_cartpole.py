@@ -22,7 +22,8 @@ Differs from the text in (book/reinforce_dropout_cartpole.md tells what each is 
 
     python recipes/reinforce_dropout_cartpole.py
 
-@@FIVE_SEEDS@@
+Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 150,007 steps, 15.2 (11.6 to
+16.8) s of training, 21 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
 
 A game that the time limit ends counts as if nothing came after: there is no critic to say what would have.
 """
