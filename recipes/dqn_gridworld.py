@@ -55,7 +55,7 @@ def build_q_network(obs_shape, num_actions):
 
 
 def build_optimizer(learning_rate, halving):
-    """Adam, whose learning rate halves every `halving` updates."""
+    """Adam; its learning rate halves every `halving` updates, so that at the end the values come to rest."""
     return keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(learning_rate, halving, 0.5))
 
 
@@ -86,7 +86,7 @@ def make_update(model, target, optimizer, gamma):
     """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function  # without XLA, whose convolutions are slow on a CPU
     def update(obs, action, reward, next_obs, terminated):
         total = 0.0
         for k in tf.range(len(obs)):
@@ -109,12 +109,11 @@ def due(count, interval, batch):
 
 
 def shortest_ways(grid):
-    """Fewest steps from the start to every cell, [cells]; infinite where no way leads."""
-    steps = np.full(grid.walls.size, np.inf)
-    steps[grid.start] = 0
-    for _ in steps:  # breadth first: each round is one step further
-        going_on = np.where(grid.bombs, np.inf, steps)
-        np.minimum.at(steps, grid.next_cell, going_on[:, None] + 1)
+    """Fewest steps from the start to every cell, [cells]; as many as there are cells where no way leads."""
+    far = grid.walls.size
+    steps = np.where(np.arange(far) == grid.start, 0, far)
+    for _ in range(far):  # breadth first: each round goes one step further, though not from a bomb
+        np.minimum.at(steps, grid.next_cell, np.where(grid.bombs, far, steps + 1)[:, None])
     return steps
 
 
@@ -132,18 +131,17 @@ def evaluate(model, grid, goals):
 
 
 def draw(model, grid, goal, epsilon, rng, folder):
-    """The text's pictures, for one goal: grid and a state, v, q, and the greedy policy beside the one that explored."""
-    cells = np.setdiff1d(np.flatnonzero(~grid.walls), goal)  # at the goal nothing is left to decide
-    values = np.full((*grid.shape, grid.action_space.n), np.nan)
-    values.reshape(-1, grid.action_space.n)[cells] = model(grid.observe(cells, np.full(len(cells), goal)))
-    greedy = values.argmax(-1)
-    explore = rng.random(grid.shape) < epsilon
-    behaviour = np.where(explore, rng.integers(grid.action_space.n, size=grid.shape), greedy)
-    start, moves = grid.letters(grid.start, goal), grid.task.moves
-    second = grid.letters(grid.next_cell[grid.start, greedy.flat[grid.start]], goal)
+    """Pictures for one goal: the grid and a state, v(s), q(s, a), the greedy policy beside the one that explored."""
+    moves, cells = grid.task.moves, np.flatnonzero(~grid.walls & (np.arange(grid.walls.size) != goal))
+    q = np.full((grid.walls.size, len(moves)), np.nan)  # neither a wall nor the goal has a value to show
+    q[cells] = model(grid.observe(cells, np.full(len(cells), goal)))
+    greedy, explore = q.argmax(-1), rng.random(len(q)) < epsilon
+    behaviour = np.where(explore, rng.integers(len(moves), size=len(q)), greedy)
+    start, second = (grid.letters(cell, goal) for cell in (grid.start, grid.next_cell[grid.start, greedy[grid.start]]))
+    q, greedy, behaviour = (array.reshape(*grid.shape, *array.shape[1:]) for array in (q, greedy, behaviour))
     plot_grid(folder / "grid.png", start, second)
-    plot_state_values(folder / "state_values.png", start, values.max(-1))
-    plot_action_values(folder / "action_values.png", start, values, moves, epsilon)
+    plot_state_values(folder / "state_values.png", start, q.max(-1))
+    plot_action_values(folder / "action_values.png", start, q, moves, epsilon)
     plot_policies(folder / "policy.png", start, {"greedy": greedy, f"epsilon {epsilon}": behaviour}, moves)
 
 
@@ -166,7 +164,7 @@ def train(
     target_interval: Count = 25,
     save_interval: Count = 20_000,
 ) -> None:
-    """Train a Q-network on a grid world by Neural Fitted Q and save it as a Keras model.
+    """Train a Deep Q-Network on a grid world and save it as a Keras model.
 
     Args:
         env_id: grids/Simple-v0, grids/Obstacle-v0, grids/RandomGoal-v0, or Gridworld-v0 with its bombs.
@@ -275,9 +273,10 @@ def train(
     shortest = shortest_ways(grid)[goals]
     log.save_evaluation(returns=returns.tolist(), lengths=lengths.tolist(), shortest=shortest.tolist())
     draw(model, grid, goals[-1], epsilon, rng, log.dir)
-    ways = (reached & (lengths == shortest)).sum()
+    ways, (row, column) = (reached & (lengths == shortest)).sum(), divmod(int(goals[-1]), grid.shape[1])
     print(f"{env_id}: {reached.sum()} of {len(goals)} goals reached, {ways} by a shortest way; ", end="")
     print(f"mean return {returns.mean():.2f} in {lengths.mean():.2f} steps")
+    print(f"pictures        {log.dir / '*.png'}, of the goal in row {row}, column {column}")
     log.tell_what_is_there()
 
 

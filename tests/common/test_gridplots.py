@@ -50,7 +50,7 @@ def test_each_actions_values_on_its_side_of_the_compass(tmp_path, figures):
     middle = placed["v(s)"]
     assert placed["q(s, up)"].y0 > middle.y1 and placed["q(s, down)"].y1 < middle.y0
     assert placed["q(s, left)"].x1 < middle.x0 and placed["q(s, right)"].x0 > middle.x1
-    drawn = {axes.get_title(): axes.images[0].get_array() for axes in figure.axes if axes.get_title()}
+    drawn = {axes.get_title(): axes.images[-1].get_array() for axes in figure.axes if axes.get_title()}
     assert drawn["q(s, right)"][1, 1] == q[1, 1, 1] and drawn["q(s, right)"].mask[0].all()  # walls are not drawn
     assert drawn["v(s)"][2, 2] == 0.5 * q[2, 2].max() + 0.5 * q[2, 2].mean()
 

@@ -1,10 +1,12 @@
-"""Neural Fitted Q: targets and losses by hand, the broadcast that must not be, the shortest way."""
+"""Neural Fitted Q: targets and losses by hand, the broadcast that must not be, what is remembered, the shortest way."""
 
 import json
 
 import numpy as np
 import pytest
 
+from common import checkpoint
+from common.cli import UsageError
 from common.lazy import keras, tf
 from envs.grids import Grid
 from recipes import nfq_gridworld
@@ -22,11 +24,16 @@ from recipes.nfq_gridworld import (
 )
 
 
+def as_printed(y, q):
+    """The text's loss: values [B, 1], targets [B], differences [B, B]."""
+    return tf.reduce_mean((y - q[:, None]) ** 2)
+
+
 def test_the_target_by_hand():
     y = td_target(tf.constant([-5.0, 10.0]), tf.constant([0.9, 0.0]), tf.constant([[1.0, 2.0], [7.0, 9.0]]))
-    np.testing.assert_allclose(
-        y, [-5 + 0.9 * 2, 10.0]
-    )  # a truncated step keeps its discount, a terminated one has none
+    np.testing.assert_allclose(y, [-3.2, 10])  # -5 + 0.9 * 2; terminated: the reward alone
+    with pytest.raises(AssertionError):
+        td_target(tf.ones((2, 1)), tf.ones(2), tf.ones((2, 3)))
 
 
 def test_the_loss_by_hand_and_the_texts_broadcast():
@@ -34,7 +41,13 @@ def test_the_loss_by_hand_and_the_texts_broadcast():
     assert float(squared_error(y, q)) == pytest.approx((1 + 4) / 2)
     with pytest.raises(AssertionError):
         squared_error(y, q[:, None])
-    assert float(tf.reduce_mean((y - q[:, None]) ** 2)) == pytest.approx((1 + 25 + 4 + 4) / 4)  # what the text computes
+    assert float(as_printed(y, q)) == pytest.approx((1 + 25 + 4 + 4) / 4)
+    # Its slope pulls every value towards the mean of all targets, 3: 2 * (q - 3) / B = (-3, 0), not (-1, -2).
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(q)
+        printed, repaired = as_printed(y, q), squared_error(y, q)
+    np.testing.assert_allclose(tape.gradient(printed, q), [-3, 0])
+    np.testing.assert_allclose(tape.gradient(repaired, q), [-1, -2])
 
 
 def batch(seed, minibatches=2, rows=8):
@@ -83,8 +96,10 @@ def test_shortest_ways_by_hand():
     assert shortest_ways(simple)[simple.goal] == 5  # straight down from (2, 2) to (7, 2)
     # Around the blocks at columns 4 and 5: up to the free row 1, right to column 5, down, right, ... to (2, 8).
     assert shortest_ways(obstacle)[obstacle.goal] == 8
-    assert np.isinf(shortest_ways(simple)[simple.walls]).all()
-    assert np.isfinite(shortest_ways(simple)[~simple.walls]).all()
+    assert (shortest_ways(simple)[simple.walls] == 90).all()  # no way leads there: as many as there are cells
+    assert shortest_ways(simple)[~simple.walls].max() == 11  # the corner (7, 8): 5 down, 6 right
+    bombs = Grid("bombs")
+    assert shortest_ways(bombs)[bombs.goal] == 9  # around the bomb at (5, 2), not over it
 
 
 def test_evaluation_walks_greedily_once_per_goal():
@@ -97,17 +112,53 @@ def test_evaluation_walks_greedily_once_per_goal():
     assert returns.tolist() == [10, -30] and lengths.tolist() == [1, 7] and reached.tolist() == [True, False]
 
 
-@pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (0.0, 60)])
-def test_it_walks_the_shortest_way_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
-    train(seed=11, logdir=str(tmp_path / "run"), learning_rate=learning_rate, episodes=episodes)
-    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    walked = found["returns"] == [10.0] and found["lengths"] == found["shortest"]
-    assert walked == (learning_rate > 0), found
+def remembered(folder):
+    """What the last checkpoint's replay memory holds: obs, action, reward, next_obs, terminated."""
+    arrays = {path.stem: np.load(path) for path in checkpoint.checkpoints(folder / "checkpoint")[-1].glob("*.npy")}
+    return tuple(arrays[name] for name in ("obs", "action", "reward", "next_obs", "terminated"))
+
+
+def test_what_is_remembered_of_games_that_end(tmp_path):
+    """Games of 3 steps with goals all over: most are truncated, some terminate; nothing leads back to the start."""
+    few = {"env_id": "grids/RandomGoal-v0", "max_steps": 3, "episodes": 200, "num_envs": 8, "learning_starts": 1000}
+    train(**few, seed=0, logdir=str(tmp_path / "run"))
+    obs, action, reward, next_obs, terminated = remembered(tmp_path / "run")
+    moves = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])[action]
+    moved = next_obs[:, :2] - obs[:, :2]
+    bump = (moved == 0).all(axis=1)
+    np.testing.assert_array_equal(moved[~bump], moves[~bump])  # no step that only resets, no jump to the start
+    np.testing.assert_array_equal(obs[:, 2:], next_obs[:, 2:])  # nor to another game's goal
+    there = (next_obs[:, :2] == next_obs[:, 2:]).all(axis=1)  # the last state is where the agent ended
+    np.testing.assert_array_equal(terminated, there)
+    np.testing.assert_array_equal(reward, np.where(there, 10, np.where(bump, -5, 0)))
+    third = abs(next_obs[:, :2] - [2, 2]).sum(axis=1) == 3  # so far only the last step of a game leads
+    assert 0 < there.sum() < 100 and (third & ~there).sum() > 10  # truncated: remembered, and not as terminated
+
+
+QUICK = {"env_id": "grids/RandomGoal-v0", "episodes": 1500, "seed": 11}
+
+
+def learnt(folder):
+    """How many of the 49 goals the greedy policy reaches by a shortest way."""
+    found = {name: np.array(value) for name, value in json.loads((folder / "evaluation.json").read_text()).items()}
+    return ((found["returns"] == 10) & (found["lengths"] == found["shortest"])).sum()
+
+
+@pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (0.0, 100)])
+def test_it_walks_the_shortest_ways_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
+    train(**{**QUICK, "learning_rate": learning_rate, "episodes": episodes}, logdir=str(tmp_path / "run"))
+    assert (learnt(tmp_path / "run") >= 45) == (learning_rate > 0), learnt(tmp_path / "run")
     pictures = {path.name for path in (tmp_path / "run").glob("*.png")}
     assert pictures == {"learning_curve.png", "grid.png", "state_values.png", "action_values.png", "policy.png"}
 
 
-def test_the_texts_broadcast_loss_does_not_find_the_goal(tmp_path, monkeypatch):
-    monkeypatch.setattr(nfq_gridworld, "squared_error", lambda y, q: tf.reduce_mean((y - q[:, None]) ** 2))
-    train(seed=11, logdir=str(tmp_path / "run"), episodes=300)
-    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["returns"] != [10.0]
+def test_the_texts_broadcast_loss_does_not_find_the_ways(tmp_path, monkeypatch):
+    monkeypatch.setattr(nfq_gridworld, "squared_error", as_printed)
+    train(**{**QUICK, "episodes": 400}, logdir=str(tmp_path / "run"))  # of 200 steps nearly all: as many updates
+    assert learnt(tmp_path / "run") < 25
+
+
+def test_a_memory_that_never_holds_enough_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="learning_starts"):
+        train(learning_starts=200, buffer_size=100, logdir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
