@@ -4,7 +4,7 @@ Solved: 100 training games in a row average 475. Training seconds begin after th
 solves it; process seconds are the whole command's, in which the recipe also saves, draws and plays 100 games more.
 Then what it is worth to play first and to see all steps at once afterwards, instead of playing within the tape.
 
-    python benchmarks/actor_critic_speed.py [--seeds=5]
+    python benchmarks/actor_critic_speed.py [--seeds=5]      with --seeds=0 only the latter
 """
 
 import json
@@ -115,17 +115,15 @@ def compare(seeds=5):
                 f"{name}, seed {seed}: process {{:.1f}} s, training {{:.1f}} s, {{}} games".format(*measured[name][-1])
             )
     print(processor())
-    for i, what in enumerate(("process seconds", "training seconds", "games")):
+    for i, what in enumerate(("process seconds", "training seconds", "games") if seeds else ()):
         columns = {name: [row[i] for row in rows] for name, rows in measured.items()}
         for name, values in columns.items():
             print(f"{what}, {name}: median {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
         ratio = statistics.median(columns["recipe"]) / statistics.median(columns["tutorial"])
         print(f"{what}: the recipe takes {ratio:.2f} of the tutorial's")
-    for name, make in (
-        ("first play, then all steps at once", recipe.make_train_step),
-        ("in the tape", within_the_tape),
-    ):
-        times = [milliseconds_per_step(make) for _ in range(3)]
+    ways = {"first play, then all steps at once": recipe.make_train_step, "within the tape": within_the_tape}
+    rounds = [[milliseconds_per_step(make) for make in ways.values()] for _ in range(4)]
+    for name, times in zip(ways, zip(*rounds, strict=True), strict=True):
         print(f"{name}: {statistics.median(times):.2f} ms per step ({min(times):.2f} to {max(times):.2f})")
 
 

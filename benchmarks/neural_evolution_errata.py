@@ -1,7 +1,7 @@
 """What the repairs of the neural evolutionary agent are worth: mean reward of the last generation, best 1.
 
-One line per variant: mean and range over seeds, and how often 0.95 was reached in the last generation; then the games
-that the likeliest actions win. Standing still earns 0.
+One line per variant: its mean over seeds and each seed's; on how many it is 0.95; on how many the likeliest actions,
+without any drawing, reach the goal. Standing still earns 0, the bomb -1.
 
     python benchmarks/neural_evolution_errata.py [--seeds=5]
 """
@@ -96,10 +96,11 @@ def compare(seeds=5):
     }
     for name, (settings, patches) in variants.items():
         last, greedy, why = zip(*(run(seed, settings, patches) for seed in range(seeds)), strict=True)
-        whole = [x for x in last if np.isfinite(x)]
-        told = f"{np.mean(whole):.2f} ({min(whole):.2f} to {max(whole):.2f})" if whole else "no run came to its end"
-        good, wins = sum(x >= 0.95 for x in whole), sum(x >= 0.95 for x in greedy)
-        print(f"{name}: {told}, 0.95 on {good} of {seeds} seeds, likeliest actions win on {wins}", end="")
+        each = ", ".join(f"{x:.2f}" for x in last)  # nan: the run did not come to its end
+        good, wins = sum(x >= 0.95 for x in last), sum(x >= 0.95 for x in greedy)
+        print(
+            f"{name}: {np.mean(last):.2f} ({each}), 0.95 on {good} of {seeds}, likeliest actions win on {wins}", end=""
+        )
         print("".join(f"; {reason}" for reason in sorted(set(why) - {""})))
 
 

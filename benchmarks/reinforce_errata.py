@@ -3,7 +3,7 @@
 Solved: mean return of the last 100 games at least 475. One line per variant: how many seeds solved it within the limit,
 and the median and range of their games; for those that did not, the best mean of 100 games.
 
-    python benchmarks/reinforce_errata.py compare [--seeds=5] [--limit=2000]
+    python benchmarks/reinforce_errata.py compare [--seeds=5] [--limit=2000] [--only=dropout]
     python benchmarks/reinforce_errata.py speed
 """
 
@@ -84,10 +84,12 @@ THINNED = {
 }
 
 
-def compare(seeds=5, limit=2000):
-    """Print one line per variant."""
+def compare(seeds=5, limit=2000, only=""):
+    """Print one line per variant, or for those alone whose names contain `only`."""
     for variants, learn in ((PLAIN, play_and_learn), (THINNED, play_and_learn_thinned)):
         for name, changes in variants.items():
+            if only not in name:
+                continue
             solved, best = [], []
             for seed in range(seeds):
                 games, means = [], [0.0]
