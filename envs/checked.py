@@ -24,7 +24,9 @@ def make(env_id, kind, **kwargs):
         with warnings.catch_warnings():  # the answer to an unsuitable environment is one line
             warnings.simplefilter("ignore")
             env = gym.make(env_id, disable_env_checker=True, **kwargs)
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
+    except TypeError:
+        raise gym.error.Error(f"{env_id} does not take {', '.join(kwargs)}; another kind of world is wanted") from None
+    except (gym.error.Error, ImportError, ValueError) as error:
         raise gym.error.Error(f"{env_id} cannot be made: {error}") from None
     wanted, fits = KINDS[kind]
     if not isinstance(env.action_space, gym.spaces.Discrete):
