@@ -98,9 +98,7 @@ def compare(seeds=5):
         last, greedy, why = zip(*(run(seed, settings, patches) for seed in range(seeds)), strict=True)
         each = ", ".join(f"{x:.2f}" for x in last)  # nan: the run did not come to its end
         good, wins = sum(x >= 0.95 for x in last), sum(x >= 0.95 for x in greedy)
-        print(
-            f"{name}: {np.mean(last):.2f} ({each}), 0.95 on {good} of {seeds}, likeliest actions win on {wins}", end=""
-        )
+        print(f"{name}: {np.mean(last):.2f} ({each}), 0.95 on {good} of {seeds}, likeliest win on {wins}", end="")
         print("".join(f"; {reason}" for reason in sorted(set(why) - {""})))
 
 

@@ -15,7 +15,7 @@ from common.lazy import keras
 
 ROOT = Path(__file__).parent.parent
 # Long enough to be killed in, short enough to wait for: one with games that restart at every update, one with a table
-# and a generator shared with its environment, one with games in progress and a replay memory.
+# and a generator that it shares with its environment.
 LONG = {
     "reinforce_cartpole": {"episodes": 320, "num_envs": 4, "save_interval": 2, "eval_episodes": 2},
     "q_table_frozenlake": {"episodes": 3000, "save_interval": 100},
