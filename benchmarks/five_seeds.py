@@ -76,12 +76,7 @@ GOALS = {
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1),
     "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1),
     "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1),
-    "dqn_gridworld, random goal": (
-        "dqn_gridworld",
-        ["--env_id=grids/RandomGoal-v0", "--episodes=3000", "--halving=2000"],
-        reached,
-        1,
-    ),
+    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1),
 }
 
 

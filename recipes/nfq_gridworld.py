@@ -16,8 +16,8 @@ Differs from the text in (book/nfq_gridworld.md tells what each is worth):
     loss        values [B] against targets [B]             [B, 1] against [B]: every value against every target
     last state  where the agent ended                      the start
     inputs      scaled to -1 ... 0.8, by a layer           rows and columns as they are
-    games       32 side by side, 1,500 in all              one after another, 500
-    fitting     8 minibatches of 512 per 32 steps          1 minibatch of 10 per step
+    games       64 side by side, 3,000 in all              one after another, 500
+    fitting     8 minibatches of 512 per 64 steps          1 minibatch of 10 per step
     optimizer   Adam 0.006, halved every 2,000 updates     Adam 0.001
     exploration random for 5,000 steps, then epsilon 0.6   epsilon 0.6
 
@@ -144,11 +144,11 @@ def draw(model, grid, goal, epsilon, rng, folder):
 
 def train(
     env_id: str = "grids/Simple-v0",
-    episodes: Count = 1500,
+    episodes: Count = 3000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 32,
+    num_envs: Count = 64,
     max_steps: Count = 200,
     learning_rate: Positive = 6e-3,
     halving: Count = 2000,
