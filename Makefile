@@ -41,7 +41,9 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py
-	$(BIN)/python benchmarks/frozenlake_errata.py
+	$(BIN)/python benchmarks/frozenlake_errata.py exact
+	$(BIN)/python benchmarks/frozenlake_errata.py table
+	$(BIN)/python benchmarks/frozenlake_errata.py network
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare
 	$(BIN)/python benchmarks/reinforce_errata.py speed

@@ -120,7 +120,14 @@ def test_what_is_remembered_of_games_that_end(tmp_path):
     assert 0 < there.sum() < 100 and (third & ~there).sum() > 10  # truncated: remembered, and not as terminated
 
 
-QUICK = {"env_id": "grids/RandomGoal-v0", "episodes": 1500, "num_envs": 32, "seed": 11, "learning_rate": 3e-3, "halving": 500}
+QUICK = {
+    "env_id": "grids/RandomGoal-v0",
+    "episodes": 1500,
+    "num_envs": 32,
+    "seed": 11,
+    "learning_rate": 3e-3,
+    "halving": 500,
+}
 
 
 def learnt(folder):
