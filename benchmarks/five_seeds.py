@@ -15,7 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import fire
 import numpy as np
 
 from common.runlog import read_episodes, write_text
@@ -160,6 +159,8 @@ def run_all(*again):
     """Run what is missing or named; exit code 1 if a goal was missed."""
     path = RESULTS / "five_seeds.json"
     results = json.loads(path.read_text()) if path.exists() else {}
+    if unknown := sorted({*again} - {*GOALS}):
+        sys.exit(f"no such run: {'; '.join(unknown)}. There are: {'; '.join(GOALS)}")
     for name in again:
         results.pop(name, None)
     for name in GOALS:
@@ -177,4 +178,4 @@ def run_all(*again):
 
 
 if __name__ == "__main__":
-    fire.Fire(run_all)
+    run_all(*sys.argv[1:])  # not by Fire, which takes a name with a comma for two

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common import checkpoint
 from common.cli import UsageError
 from common.lazy import tf
 
@@ -43,40 +44,50 @@ class RunLog:
         env_kwargs: what the recipe gave to `gym.make` besides the id, so that the environment can be made again.
 
     Raises:
-        UsageError: the folder cannot be written; it holds a run already and `resume` is false; or it holds a run of
-            another recipe or with other settings and `resume` is true.
+        UsageError: the folder cannot be written; it holds a run already and `resume` is false; or `resume` is true and
+            it holds none, or one of another recipe, or with other settings, or without its checkpoint.
+
+    `resumed` is true if there is a checkpoint to go on from; a run that was killed before its first one begins anew.
     """
 
     def __init__(self, recipe, arguments, columns=(), env_kwargs=None):
         arguments = dict(arguments)
         self.dir = Path(arguments["logdir"] or default_folder(recipe))
-        self.resumed, self.episodes = arguments["resume"], arguments["episodes"]
+        self.episodes = arguments["episodes"]
         self.columns = (*COLUMNS, *columns)
         self.env_kwargs = env_kwargs or {}
         self.episode, self.seconds_before, self.last_point = 0, 0.0, -math.inf
         self.returns = collections.deque(maxlen=100)
         self.recipe, self.arguments = recipe, {**arguments, "logdir": str(self.dir), "resume": False}
         self.csv = self.bar = self.events = None
+        if arguments["resume"]:
+            self._check()
+        self.resumed = arguments["resume"] and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
         try:
-            if self.resumed:
-                self._check()  # `load` opens the files, when the checkpoint has been read
-            else:
-                self._create()
+            if not self.resumed:  # else `load` opens the files, when the checkpoint has been read
+                self._create(anew=arguments["resume"])
                 self._open()
         except OSError as error:
             raise UsageError(f"{self.dir} cannot be written: {error.strerror}") from None
 
-    def _create(self):
+    def _create(self, anew):
         self.dir.mkdir(parents=True, exist_ok=True)
-        if (self.dir / "config.json").exists():
+        if (self.dir / "config.json").exists() and not anew:
             raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
-        self._write_config(
-            {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs, **surroundings()}
-        )
         write_text(self.dir / "episodes.csv", ",".join(self.columns) + "\n")
+        settings = {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs}
+        self._write_config({**settings, **surroundings()})  # last: from now on there is a run
 
     def _check(self):
-        config = json.loads((self.dir / "config.json").read_text())
+        try:
+            config = json.loads((self.dir / "config.json").read_text())
+            games = len((self.dir / "episodes.csv").read_text().splitlines()) - 1
+        except FileNotFoundError as error:
+            raise UsageError(f"--resume: {self.dir} holds no run, {Path(error.filename).name} is missing") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--resume: {self.dir} cannot be read: {error}") from None
+        if games > 0 and not checkpoint.checkpoints(self.dir / "checkpoint"):
+            raise UsageError(f"--resume: {self.dir} holds {games} games, but their checkpoint is missing")
         if config["recipe"] != self.recipe:
             raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
         for name in config["arguments"].keys() - RESUMABLE:
@@ -142,8 +153,10 @@ class RunLog:
         config = json.loads((self.dir / "config.json").read_text())
         config.setdefault("continued", []).append({"after_episode": state["episode"], **surroundings()})
         try:
-            self._write_config({**config, "arguments": self.arguments})
             lines = (self.dir / "episodes.csv").read_text().splitlines(keepends=True)
+            if len(lines) < 1 + state["episode"]:
+                raise UsageError(f"{self.dir / 'episodes.csv'} is damaged: it lacks games that the checkpoint knows of")
+            self._write_config({**config, "arguments": self.arguments})
             write_text(self.dir / "episodes.csv", "".join(lines[: 1 + state["episode"]]))
             self.episode, self.seconds_before = state["episode"], state["seconds"]
             self.returns.extend(read_episodes(self.dir)["episode_return"] if self.episode else [])

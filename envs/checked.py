@@ -20,6 +20,9 @@ def make(env_id, kind, **kwargs):
         gymnasium.error.Error: unknown id (names near matches), an environment that cannot be made, or other spaces.
     """
     check_id(env_id)
+    wanted, fits = KINDS[kind]
+    if str(gym.spec(env_id).entry_point).startswith("ale_py"):  # which would greet before it was refused
+        raise gym.error.Error(f"{env_id} shows pixels; {wanted} are wanted")
     try:
         with warnings.catch_warnings():  # the answer to an unsuitable environment is one line
             warnings.simplefilter("ignore")
@@ -28,7 +31,6 @@ def make(env_id, kind, **kwargs):
         raise gym.error.Error(f"{env_id} does not take {', '.join(kwargs)}; another kind of world is wanted") from None
     except (gym.error.Error, ImportError, ValueError) as error:
         raise gym.error.Error(f"{env_id} cannot be made: {error}") from None
-    wanted, fits = KINDS[kind]
     if not isinstance(env.action_space, gym.spaces.Discrete):
         raise gym.error.Error(f"{env_id} has the actions {env.action_space}; discrete ones are wanted")
     if not fits(env.observation_space):

@@ -232,7 +232,7 @@ def train(
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state, memory.state() if save_memory else None)
         log.save(model)
 
-    if resume:
+    if log.resumed:
         state, arrays = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
         step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
         if arrays:

@@ -217,7 +217,7 @@ def train(
         games = {"ended": ended, "score": score, "length": length, "sum_loss": sum_loss}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state, {**memory.state(), **games})
 
-    if resume:
+    if log.resumed:
         state, arrays = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
         step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
         obs = worlds.load(state["worlds"])

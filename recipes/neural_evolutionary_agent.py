@@ -207,7 +207,7 @@ def train(
         state = {"step": step, "generation": generation, "rng": rng.bit_generator.state, "log": log.state()}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
 
-    if resume:
+    if log.resumed:
         state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
         step, generation, rng.bit_generator.state = state["step"], state["generation"], state["rng"]
         log.load(state["log"])

@@ -162,7 +162,7 @@ def train(
         state = {"step": step, "played": played, "rng": rng.bit_generator.state, "log": log.state()}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
 
-    if resume:
+    if log.resumed:
         state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
         step, played, rng.bit_generator.state = state["step"], state["played"], state["rng"]
         log.load(state["log"])

@@ -117,7 +117,7 @@ def train(
     def known():
         return np.where(visits > 0, Q, 0.0)  # what was never tried, as in the holes, is not worth 1
 
-    if resume:
+    if log.resumed:
         state, arrays = checkpoint.restore(log.dir / "checkpoint", identity, {})
         step, rng.bit_generator.state, Q, visits = state["step"], state["rng"], arrays["Q"], arrays["visits"]
         log.load(state["log"])

@@ -189,7 +189,7 @@ def train(
         state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
         checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
 
-    if resume:
+    if log.resumed:
         state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
         step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
         log.load(state["log"])

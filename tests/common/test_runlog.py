@@ -79,6 +79,7 @@ def test_continuing_drops_the_lines_after_the_checkpoint(tmp_path):
             state = json.loads(json.dumps(log.state()))
     with log:
         pass
+    (tmp_path / "checkpoint" / "000000000002").mkdir(parents=True)
     text = (tmp_path / "episodes.csv").read_text()
     (tmp_path / "episodes.csv").write_text(text + "5,4,0.1,half a li")  # killed while writing
     log = open_log(tmp_path, resume=True)
@@ -93,6 +94,7 @@ def test_continuing_drops_the_lines_after_the_checkpoint(tmp_path):
 def test_continuing_is_noted_in_the_settings(tmp_path):
     with open_log(tmp_path) as log:
         state = log.state()
+    (tmp_path / "checkpoint" / "000000000000").mkdir(parents=True)
     with open_log(tmp_path, resume=True, episodes=20) as log:
         log.load(state)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -107,6 +109,43 @@ def test_continuing_with_other_settings_is_refused_and_leaves_no_trace(tmp_path)
     with pytest.raises(UsageError, match="--env_id=y, but the run was started with x"):
         open_log(tmp_path, resume=True, env_id="y")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path):
+    with open_log(tmp_path):
+        pass
+    with open_log(tmp_path, resume=True) as log:
+        assert not log.resumed
+        log.log_episode(step=1, episode_return=1.0, episode_length=1, epsilon=0.0)
+    assert read_episodes(tmp_path)["episode_return"].tolist() == [1]
+
+
+def test_games_without_their_checkpoint_are_not_thrown_away(tmp_path):
+    with open_log(tmp_path) as log:
+        log.log_episode(step=1, episode_return=1.0, episode_length=1, epsilon=0.0)
+    with pytest.raises(UsageError, match="holds 1 games, but their checkpoint is missing"):
+        open_log(tmp_path, resume=True)
+    assert read_episodes(tmp_path)["episode_return"].tolist() == [1]
+
+
+def test_a_log_that_lost_games_is_named(tmp_path):
+    with open_log(tmp_path) as log:
+        log.log_episode(step=1, episode_return=1.0, episode_length=1, epsilon=0.0)
+        state = log.state()
+    (tmp_path / "checkpoint" / "000000000001").mkdir(parents=True)
+    (tmp_path / "episodes.csv").write_text("episode,step\n")
+    with pytest.raises(UsageError, match="episodes.csv is damaged"):
+        open_log(tmp_path, resume=True).load(state)
+    assert json.loads((tmp_path / "config.json").read_text()).get("continued") is None
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "holds no run, config.json is missing"), ("{", "cannot be read")])
+def test_continuing_what_is_no_run_is_refused(tmp_path, text, said):
+    if text:
+        (tmp_path / "episodes.csv").write_text("")
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        open_log(tmp_path, resume=True)
 
 
 def test_continuing_with_another_recipe_is_refused(tmp_path):

@@ -203,6 +203,7 @@ for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
         ("--env_id=NoSuchWorld-v0", "unknown environment NoSuchWorld-v0"),
         ("--env_id=Pendulum-v1", "Pendulum-v1"),
         ("--env_id=probes/PixelChoice-v0", "wanted"),
+        ("--env_id=ALE/Pong-v5", "wanted"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(name, flag, said, tmp_path, run_recipe, no_tensorflow):
