@@ -23,9 +23,8 @@ Differs from the text in (book/dqn_gridworld.md tells what each is worth):
 
     python recipes/dqn_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
-On 5 of 5 seeds each: Simple and Obstacle the shortest way, RandomGoal, with the flags above, all 49 goals; in 8.5,
-11.9 and 29.2 s of training (medians; book/results/five_seeds.md; two cores of a Xeon at 2.5 GHz, on which tests ran
-beside the last).
+On 5 of 5 seeds each: Simple and Obstacle the shortest way, RandomGoal all 49 goals; 11.9, 17.5 and 14.3 s of
+training (medians; book/results/five_seeds.md; two cores of a Xeon at 2.5 GHz).
 """
 
 from __future__ import annotations
