@@ -26,6 +26,11 @@ Differs from the text in (book/actor_critic_cartpole.md tells what each is worth
     rewards     times 0.01                               as they are
     gradient    through all steps at once, afterwards    through the loop that played
 
+With one thing of the text at a time, CartPole-v1 is solved after, mean of five seeds: here 806 games, baseline 928,
+advantage 1,280, cut off 832, rewards 1,784 and not on every seed, update 392, one game after the other. The first line:
+the text's own program scores 1 with that `return`, 15 with `done` untested, 213 mended, in games 201 to 300. The last:
+0.46 ms per step instead of 0.59.
+
     python recipes/actor_critic_cartpole.py
 
 Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 800 games, 167,952 steps, 4.9 (4.9 to

@@ -26,6 +26,10 @@ Differs from the text in (book/actor_critic_two_networks.md tells what each is w
     update      after 32 games, played at once           after each game
     rewards     times 0.01                               as they are
 
+With one thing of the text at a time, CartPole-v1 is solved after, mean of five seeds: here 710 games, critic 896,
+entropy 717, rewards 832, update 202 (three seeds), one game after the other; with `terminated` it ends at 9 steps and
+with the shorter game at 299, solved by none.
+
     python recipes/actor_critic_two_networks.py
 
 Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 672 games, 130,881 steps, 4.6 (4.4 to

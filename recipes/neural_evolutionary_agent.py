@@ -22,6 +22,9 @@ Differs from the text in (book/neural_evolutionary_agent.md tells what each is w
     optimizer   Adam 0.01                                 Adam 0.001
     observation a copy                                    the environment's own array, which changes under the caller
 
+With one thing of the text at a time, the last generation earns, mean of five seeds: here 1.00, drawing -5.74, loss
+-4.73, codes as they are 0.59, rollouts -0.14, elites -0.19, optimizer -1.42. As printed -8.07.
+
     python recipes/neural_evolutionary_agent.py
 
 Mean reward of the last generation 0.993 to 1.000 on five seeds: 9,000 games, 233,374 steps, 4.4 (4.2 to 6.2) s of

@@ -20,6 +20,9 @@ Differs from the text in (book/q_table_frozenlake.md tells what each is worth):
     games       3,000                                     2,000
     score       the exact probability of success          none
 
+With one thing of the text at a time, success is, mean of ten seeds: noise 0.73, discount 0.73, table 0.63, step size
+0.58, games 0.74. With all of them 0.08.
+
     python recipes/q_table_frozenlake.py
 
 Succeeds with probability 0.7402 on every one of five seeds, with --gamma=0.95 0.7298: 3,000 games, 138,051 steps, 3.7

@@ -21,6 +21,10 @@ Differs from the text in (book/reinforce_cartpole.md tells what each is worth):
     optimizer   Adam 0.02                                Adam 0.01
     output      a logit per action                       the probability of the first of two
 
+With one thing of the text at a time, CartPole-v1 is solved after, median of five seeds: here 608 games, advantage 720,
+games 340, one group of five after the other, gamma 720, optimizer 1,056. The text's order of rewards does no harm where
+every reward is 1; its gradients allow 153 steps/s, one per update 10,635.
+
     python recipes/reinforce_cartpole.py
 
 Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 133,789 steps, 10.1 (8.4 to
