@@ -51,7 +51,8 @@ def test_every_parameter_is_typed_documented_and_read(path):
     assert len(train.args.defaults) == len(parameters), "every parameter has a default"
     documented = re.findall(r"^    (?:    )?(\w+): ", ast.get_docstring(train).split("Args:")[1], re.MULTILINE)
     read = {node.id for node in ast.walk(train) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    through_the_log = {"logdir"}  # `arguments = locals()` goes to RunLog, which makes the folder
+    through_the_log = {"logdir", "resume"}  # `arguments = locals()` takes them to RunLog
+    assert "if log.resumed:" in path.read_text()
     for parameter in parameters:
         assert parameter.annotation is not None, parameter.arg
         assert parameter.arg in documented, f"{parameter.arg} has no line under Args:"

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,18 @@ def run(name, folder, **changes):
     importlib.import_module(f"recipes.{name}").train(**{**QUICK[name], "logdir": str(folder), **changes})
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every recipe run by its command, from another folder; dict name → (CompletedProcess, its folder)."""
+    here = tmp_path_factory.mktemp("elsewhere")
+    done = {}
+    for name in RECIPES:
+        flags = [f"--{key}={value}" for key, value in QUICK[name].items()]
+        command = [sys.executable, str(ROOT / "recipes" / f"{name}.py"), *flags, f"--logdir={name}"]
+        done[name] = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=300), here / name
+    return done
+
+
 def rows_without_time(folder):
     return [line.split(",")[:2] + line.split(",")[3:] for line in (folder / "episodes.csv").read_text().splitlines()]
 
@@ -62,11 +75,12 @@ def assert_same_run(a, b):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_one_seed_repeats_bit_for_bit_and_another_differs(name, tmp_path):
-    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        run(name, tmp_path / folder, seed=seed)
-    assert_same_run(tmp_path / "a", tmp_path / "b")
-    assert rows_without_time(tmp_path / "a") != rows_without_time(tmp_path / "c")
+def test_one_seed_repeats_bit_for_bit_in_another_process_and_another_seed_differs(name, runs, tmp_path):
+    _, whole = runs[name]
+    run(name, tmp_path / "same")
+    run(name, tmp_path / "other", seed=4)
+    assert_same_run(whole, tmp_path / "same")
+    assert rows_without_time(whole) != rows_without_time(tmp_path / "other")
 
 
 class Killed(BaseException):
@@ -74,9 +88,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_run_that_was_killed_and_continued_is_the_run_that_was_not(name, tmp_path, monkeypatch):
-    run(name, tmp_path / "whole")
-    total = len(read_episodes(tmp_path / "whole")["episode"])
+def test_a_run_that_was_killed_and_continued_is_the_run_that_was_not(name, runs, tmp_path, monkeypatch):
+    _, whole = runs[name]
+    total = len(read_episodes(whole)["episode"])
     moment = int(np.random.default_rng(RECIPES.index(name)).integers(1, total))
     original = RunLog.log_episode
 
@@ -90,20 +104,20 @@ def test_a_run_that_was_killed_and_continued_is_the_run_that_was_not(name, tmp_p
         with pytest.raises(Killed):
             run(name, tmp_path / "killed")
     run(name, tmp_path / "killed", resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    assert_same_run(whole, tmp_path / "killed")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_run_that_is_prolonged_is_the_long_run(name, tmp_path):
-    run(name, tmp_path / "long")
+def test_a_run_that_is_prolonged_is_the_long_run(name, runs, tmp_path):
+    _, whole = runs[name]
     run(name, tmp_path / "short", episodes=QUICK[name]["episodes"] // 2)
-    assert len(read_episodes(tmp_path / "short")["episode"]) < len(read_episodes(tmp_path / "long")["episode"])
+    assert len(read_episodes(tmp_path / "short")["episode"]) < len(read_episodes(whole)["episode"])
     run(name, tmp_path / "short", resume=True)
-    assert_same_run(tmp_path / "long", tmp_path / "short")
+    assert_same_run(whole, tmp_path / "short")
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name, runs, tmp_path, monkeypatch):
     recipe = importlib.import_module(f"recipes.{name}")
     maker = next((maker for maker in ("make_update", "make_train_step") if hasattr(recipe, maker)), None)
     if maker is None:
@@ -127,20 +141,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name,
         run(name, tmp_path / "run")
     monkeypatch.undo()
     run(name, tmp_path / "run", resume=True)
-    run(name, tmp_path / "whole")
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Every recipe run by its command, from another folder; dict name → (CompletedProcess, its folder)."""
-    here = tmp_path_factory.mktemp("elsewhere")
-    done = {}
-    for name in RECIPES:
-        flags = [f"--{key}={value}" for key, value in QUICK[name].items()]
-        command = [sys.executable, str(ROOT / "recipes" / f"{name}.py"), *flags, f"--logdir={name}"]
-        done[name] = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=300), here / name
-    return done
+    assert_same_run(runs[name][1], tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -214,8 +215,8 @@ def test_bad_input_gets_one_line_and_leaves_nothing(name, flag, said, tmp_path, 
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_run_of_another_world_is_not_continued(name, tmp_path):
-    run(name, tmp_path / "run")
+def test_a_run_of_another_world_is_not_continued(name, runs, tmp_path):
+    shutil.copytree(runs[name][1], tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     with pytest.raises((UsageError, gym.error.Error)):
         run(name, tmp_path / "run", resume=True, seed=9)

@@ -124,6 +124,7 @@ QUICK = {
     "env_id": "grids/RandomGoal-v0",
     "episodes": 1500,
     "num_envs": 32,
+    "epsilon": 0.25,
     "seed": 11,
     "learning_rate": 3e-3,
     "halving": 500,
