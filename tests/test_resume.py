@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # Long enough to be killed in, short enough to wait for: one with games that restart at every update, one with a table
 # and a generator that it shares with its environment, one with a replay memory and games that are under way.
 LONG = {
-    "reinforce_cartpole": {"episodes": 320, "num_envs": 4, "save_interval": 2, "eval_episodes": 2},
+    "reinforce_cartpole": {"episodes": 160, "num_envs": 4, "save_interval": 3, "eval_episodes": 2},
     "q_table_frozenlake": {"episodes": 3000, "save_interval": 100},
     "nfq_gridworld": {
         "env_id": "grids/RandomGoal-v0", "episodes": 400, "num_envs": 8, "max_steps": 40, "learning_starts": 300,
