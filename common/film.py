@@ -17,6 +17,12 @@ def has_display():
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def check_display():
+    """UsageError where no window could be opened."""
+    if not has_display():
+        raise UsageError("there is no display for a window; --video writes a film without one")
+
+
 def write_film(pictures, folder, fps):
     """Write `play.mp4` with all pictures and `play.gif` with the first 20 seconds, each whole or not at all.
 
@@ -47,9 +53,8 @@ def write_film(pictures, folder, fps):
 
 
 def show(pictures, fps):
-    """Show the pictures in a window until they end or it is closed; UsageError where there is no display."""
-    if not has_display():
-        raise UsageError("there is no display for a window; --video writes a film without one")
+    """Show the pictures in a window until they end or it is closed; UsageError where none can be opened."""
+    check_display()
     # SDL would draw through the system's OpenGL, which does not bear TensorFlow in the same process.
     os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     import pygame

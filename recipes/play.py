@@ -16,7 +16,7 @@ import fire
 import numpy as np
 
 from common.cli import Count, Fraction, Seed, UsageError, strict
-from common.film import show, write_film
+from common.film import check_display, show, write_film
 from common.lazy import tf
 from common.saved import load_policy, read_settings
 from envs.atari import game_over
@@ -46,6 +46,14 @@ def evaluate(worlds, act, seed):
         lengths += playing
         playing &= ~game_over(terminated, truncated, info)
     return returns, lengths
+
+
+def make_world(env_id, env_kwargs, text):
+    """One environment to be shown, as text or in pictures; UsageError where it cannot be."""
+    mode, world = "ansi" if text else "rgb_array", remake(env_id, env_kwargs, 1)
+    if mode not in (["rgb_array"] if is_atari(env_id) else world.metadata.get("render_modes", [])):
+        raise UsageError(f"{env_id} cannot be shown {'as text' if text else 'in pictures'}")
+    return world if is_atari(env_id) else remake(env_id, env_kwargs, 1, mode)
 
 
 def watch(world, act, seed, picture):
@@ -97,9 +105,14 @@ def play(
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
+    if text and (video or render):
+        raise UsageError("--text stands alone: it is not for --video or --render")
+    if render:
+        check_display()
     path = Path(run) / "model.keras" if run else Path(model)
     settings = Path(run) / "config.json" if run else path.with_suffix(".json")
     env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
+    world = make_world(env_id, env_kwargs, text) if video or render or text else None
     worlds = remake(env_id, env_kwargs, episodes)
     network = load_policy(path, worlds.single_observation_space, worlds.single_action_space)
 
@@ -110,11 +123,7 @@ def play(
     print(f"length {lengths.mean():.1f}, {episodes} games, {how}")
 
     # Watch.
-    mode = "ansi" if text else "rgb_array"
-    if video or render or text:
-        world = remake(env_id, env_kwargs, 1, None if is_atari(env_id) else mode)
-        if mode not in ("rgb_array" if is_atari(env_id) else world.metadata["render_modes"]):
-            raise UsageError(f"{env_id} cannot be shown as {'text' if text else 'pictures'}")
+    if world:
         fps = 15 if is_atari(env_id) else world.metadata.get("render_fps", 10)  # an Atari action lasts 4 of 60 frames
         picture = seen if is_atari(env_id) else rendered
 

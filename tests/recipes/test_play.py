@@ -113,6 +113,7 @@ def test_what_the_agent_sees_of_pixels(tmp_path, monkeypatch):
         (["--model=nothing.keras", "--env_id=CartPol-v1"], "near matches: CartPole-v1"),
         (["--model=nothing.keras", "--env_id=os:system"], "unknown environment os:system"),
         (["--runs=x"], "did you mean --run?"),
+        (["--run=x", "--text", "--video"], "--text stands alone"),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, said):
@@ -122,12 +123,17 @@ def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, sai
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_does_not_fit_or_cannot_be_shown_is_refused(run, tmp_path, monkeypatch):
+def test_what_does_not_fit_or_cannot_be_shown_is_refused_before_it_is_played(run, monkeypatch, capsys):
+    capsys.readouterr()
     with pytest.raises(UsageError, match=r"maps \(4,\) to \(2,\); the environment needs \(6,\) to \(3,\)"):
         play(model=str(run / "model.keras"), env_id="Acrobot-v1")
+    assert capsys.readouterr().out == ""
     with pytest.raises(UsageError, match="cannot be shown as text"):
         play(run=str(run), episodes=1, text=True)
+    with pytest.raises(UsageError, match="Endless-v0 cannot be shown in pictures"):
+        play(model=str(run / "model.keras"), env_id="probes/Endless-v0", episodes=1, video=True)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError, match="no display"):
         play(run=str(run), episodes=1, render=True)
+    assert capsys.readouterr().out == ""
