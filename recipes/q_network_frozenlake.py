@@ -19,6 +19,9 @@ Differs from the text in (book/q_network_frozenlake.md tells what each is worth)
     games       6,400, in rounds of 32 side by side       2,000, one after another
     score       the exact probability of success          mean reward while learning, called a percentage
 
+With one thing of the text at a time, success is, mean of five seeds: target 0.74, epsilon 0.47, step size 0.74, loss
+0.74, games 0.64. As printed 0.47.
+
     python recipes/q_network_frozenlake.py
 
 Succeeds with probability 0.7402 on every one of five seeds: 6,400 games, 102,991 steps, 29.5 (29.1 to 30.5) s of
