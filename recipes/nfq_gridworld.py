@@ -21,6 +21,9 @@ Differs from the text in (book/nfq_gridworld.md tells what each is worth):
     optimizer   Adam 0.006, halved every 2,000 updates     Adam 0.001
     exploration random for 5,000 steps, then epsilon 0.6   epsilon 0.6
 
+With one thing of the text at a time, two seeds each: with its loss one of four runs on Simple and Obstacle finds the
+way; of RandomGoal's 49 goals its inputs reach 43 twice, a constant learning rate 47 and 49, epsilon from the start all.
+
     python recipes/nfq_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
 On 5 of 5 seeds each: Simple and Obstacle the shortest way, RandomGoal all 49 goals, in 7.1, 9.6 and 6.9 s of training
