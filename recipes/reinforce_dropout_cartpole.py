@@ -20,6 +20,9 @@ Differs from the text in (book/reinforce_dropout_cartpole.md tells what each is 
     evaluation  without dropout, most probable action    none
     solved      mean of the last 100 games               running mean of game lengths less one, from 10 upwards
 
+CartPole-v1 is solved after, median of five seeds: here 608 games, with the text's advantage 720, without dropout 544,
+without clipping 608, with other masks for the gradient than for the play 608.
+
     python recipes/reinforce_dropout_cartpole.py
 
 Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 150,007 steps, 15.2 (11.6 to
