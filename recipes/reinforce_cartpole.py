@@ -21,9 +21,9 @@ Differs from the text in (book/reinforce_cartpole.md tells what each is worth):
     optimizer   Adam 0.02                                Adam 0.01
     output      a logit per action                       the probability of the first of two
 
-With one thing of the text at a time, CartPole-v1 is solved after, median of five seeds: here 608 games, advantage 720,
-games 340, one group of five after the other, gamma 720, optimizer 1,056; with these four 990. The text's order of rewards
-does no harm where every reward is 1; its gradients allow 153 steps/s, one per update 10,635.
+With one thing of the text at a time, CartPole-v1 is solved after, median of five seeds: here 608 games, advantage
+720, games 340, one group of five after the other, gamma 720, optimizer 1,056; with these four 990. The text's order
+of rewards does no harm where every reward is 1; its gradients allow 153 steps/s, one per update 10,635.
 
     python recipes/reinforce_cartpole.py
 
