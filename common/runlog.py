@@ -81,17 +81,18 @@ class RunLog:
     def _check(self):
         try:
             config = json.loads((self.dir / "config.json").read_text())
+            recipe, arguments = config["recipe"], dict(config["arguments"])
             games = len((self.dir / "episodes.csv").read_text().splitlines()) - 1
         except FileNotFoundError as error:
             raise UsageError(f"--resume: {self.dir} holds no run, {Path(error.filename).name} is missing") from None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--resume: {self.dir} cannot be read: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"--resume: {self.dir} cannot be read: {error!r}") from None
         if games > 0 and not checkpoint.checkpoints(self.dir / "checkpoint"):
             raise UsageError(f"--resume: {self.dir} holds {games} games, but their checkpoint is missing")
-        if config["recipe"] != self.recipe:
-            raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
-        for name in config["arguments"].keys() - RESUMABLE:
-            before, now = config["arguments"][name], self.arguments.get(name)
+        if recipe != self.recipe:
+            raise UsageError(f"{self.dir} holds a run of {recipe}, not of {self.recipe}")
+        for name in arguments.keys() - RESUMABLE:
+            before, now = arguments[name], self.arguments.get(name)
             if before != now:
                 raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
 

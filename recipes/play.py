@@ -50,10 +50,14 @@ def evaluate(worlds, act, seed):
 
 def make_world(env_id, env_kwargs, text):
     """One environment to be shown, as text or in pictures; UsageError where it cannot be."""
-    mode, world = "ansi" if text else "rgb_array", remake(env_id, env_kwargs, 1)
+    mode = "ansi" if text else "rgb_array"
+    world = remake(env_id, env_kwargs, 1)  # asked first, for some cannot be made with a mode they do not know
     if mode not in (["rgb_array"] if is_atari(env_id) else world.metadata.get("render_modes", [])):
         raise UsageError(f"{env_id} cannot be shown {'as text' if text else 'in pictures'}")
-    return world if is_atari(env_id) else remake(env_id, env_kwargs, 1, mode)
+    if is_atari(env_id):
+        return world
+    world.close()
+    return remake(env_id, env_kwargs, 1, mode)
 
 
 def watch(world, act, seed, picture):

@@ -139,7 +139,10 @@ def test_a_log_that_lost_games_is_named(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()).get("continued") is None
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "holds no run, config.json is missing"), ("{", "cannot be read")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "holds no run, config.json is missing"), ("{", "cannot be read"), ("[]", "cannot be read")],
+)
 def test_continuing_what_is_no_run_is_refused(tmp_path, text, said):
     if text:
         (tmp_path / "episodes.csv").write_text("")
