@@ -1,9 +1,9 @@
-# demo: train a little and look; test: every test; lint; results: five seeds of every quick recipe;
-# bench: every other published figure (hours).
+# demo: train a little and look; test: every test; quick: those to run between two edits; lint;
+# results: five seeds of every quick recipe; bench: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint results bench clean
+.PHONY: demo test quick lint results bench clean
 
 .venv/ready: requirements.txt setup.cfg
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,10 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+# Without what trains to a goal, kills processes, or plays a whole game of Pong.
+quick: .venv/ready
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -10,17 +10,15 @@ its mistakes, `exercises` varies episodes, learning rate and gamma as Neuromatch
 import contextlib
 import functools
 import io
-import json
 import tempfile
-from pathlib import Path
 
 import fire
 import gymnasium as gym
 import numpy as np
 import tutorial_actor_critic as tutorial
 
+from common.files import read_episodes
 from common.lazy import keras, tf
-from common.runlog import read_episodes
 from recipes import actor_critic_cartpole as shared
 from recipes import actor_critic_two_networks as separate
 
@@ -34,12 +32,12 @@ def solve(recipe, patches, **settings):
         try:
             for name, function in patches.items():
                 setattr(recipe, name, function)
-            recipe.train(**{"episodes": LIMIT, "eval_episodes": 1, **settings}, logdir=f"{folder}/run")
+            recipe.train(**{"episodes": LIMIT, "eval_episodes": 0, **settings}, logdir=f"{folder}/run")
         finally:
             for name, function in before.items():
                 setattr(recipe, name, function)
-        solved = json.loads(Path(folder, "run", "evaluation.json").read_text())["solved_episode"] is not None
-        return read_episodes(f"{folder}/run"), solved
+        episodes = read_episodes(f"{folder}/run")
+        return episodes, episodes["episode_return"][-100:].mean() >= 475
 
 
 def spread(values, digits=0):
@@ -66,11 +64,12 @@ def tell(recipe, name, seeds, patches=None, **settings):
 def baseline_trained_by_the_actor(logits, values, actions, returns):
     """`compute_loss` without the stop-gradient."""
     log_probs = -tf.nn.sparse_softmax_cross_entropy_with_logits(actions, logits)
-    return -tf.reduce_sum(log_probs * shared.standardize(returns - values)), shared.huber_loss(returns - values)
+    actor_loss = -tf.reduce_mean(log_probs * shared.standardize(returns - values))
+    return actor_loss, tf.reduce_mean(shared.huber(returns - values))
 
 
 def every_end_an_end(run_episodes):
-    """A game that was cut off counts as one that terminated."""
+    """A game that was truncated counts as one that terminated."""
 
     def run(*args):
         games = run_episodes(*args)
@@ -80,7 +79,7 @@ def every_end_an_end(run_episodes):
 
 
 def no_end_an_end(run_episodes):
-    """A game that terminated counts as one that was cut off."""
+    """A game that terminated counts as one that was truncated."""
 
     def run(*args):
         games = run_episodes(*args)
@@ -146,7 +145,7 @@ def errors_of_names():
 def of_the_tutorial(seeds, games=300):
     """The tutorial itself, one game per update."""
     errors_of_names()
-    for variant in ("mended", "return in the loop", "done not tested", "stop gradient"):
+    for variant in ("repaired", "return in the loop", "done not tested", "stop gradient"):
         with contextlib.redirect_stdout(io.StringIO()):
             last = [tutorial.train(seed, games, variant)[3] for seed in range(seeds)]
         print(f"tutorial, {variant}: score of the last 100 of {games} games {spread(last)}", flush=True)
@@ -157,7 +156,9 @@ def of_the_shared_network(seeds):
     this = functools.partial(tell, shared, seeds=seeds)
     this("shared, repaired")
     this("shared, the actor's loss trains the critic, too", patches={"compute_loss": baseline_trained_by_the_actor})
-    this("shared, a game cut off counts as terminated", patches={"run_episodes": every_end_an_end(shared.run_episodes)})
+    this(
+        "shared, a truncated game counts as terminated", patches={"run_episodes": every_end_an_end(shared.run_episodes)}
+    )
     text = {"get_expected_return": returns_standardised_by_game, "standardize": advantage_as_it_is}
     this("shared, the returns of each game standardised, no bootstrap", patches=text)
     this("shared, nothing standardised", patches={"standardize": advantage_as_it_is})
@@ -176,7 +177,7 @@ def of_separate_networks(seeds):
     this("separate, no entropy term (as printed, in effect)", entropy_weight=0.0)
     this("separate, entropy punished", patches={"compute_loss": entropy_punished(separate.compute_loss)})
     this("separate, bootstrap where the pole fell", patches={"run_episodes": no_end_an_end(separate.run_episodes)})
-    this("separate, games cut at 300", env_id="CartPole300-v1")
+    this("separate, games truncated at 300", env_id="CartPole300-v1")
 
 
 def first_above(scores, window, threshold=475):

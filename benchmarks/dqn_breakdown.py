@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from common.lazy import tf
+from common.machine import processor
 from common.replay import FrameReplayBuffer
-from common.runlog import processor
 from envs.atari import game_over, make_atari
 from recipes.dqn_atari import build_optimizer, build_q_network, make_act, make_update
 
@@ -22,8 +22,8 @@ UPDATE = 32 * (2 * FORWARD + 2 * FORWARD - CONV1)  # two forward passes; backwar
 
 def measure(iterations=500, num_envs=8):
     """Median milliseconds of each part over the second half of `iterations`."""
-    worlds = make_atari("ALE/Pong-v5", num_envs)
-    obs, _ = worlds.reset(seed=0)
+    envs = make_atari("ALE/Pong-v5", num_envs)
+    obs, _ = envs.reset(seed=0)
     model, target = build_q_network((4, 84, 84), 6), build_q_network((4, 84, 84), 6)
     act, update = make_act(model), make_update(model, target, build_optimizer("adam", 1e-4))
     memory, rng = FrameReplayBuffer(20_000, num_envs), np.random.default_rng(0)
@@ -37,7 +37,7 @@ def measure(iterations=500, num_envs=8):
         greedy, _ = act(obs)
         action = np.where(rng.random(num_envs) < 0.5, rng.integers(6, size=num_envs), greedy)
         tick()
-        next_obs, reward, terminated, truncated, info = worlds.step(action)
+        next_obs, reward, terminated, truncated, info = envs.step(action)
         tick()
         memory.add(obs, action, reward, terminated, game_over(terminated, truncated, info))
         obs = next_obs

@@ -12,7 +12,7 @@ import tempfile
 import fire
 import numpy as np
 
-from common.runlog import read_episodes
+from common.files import read_episodes
 from recipes import dqn_atari
 
 SETTINGS = {

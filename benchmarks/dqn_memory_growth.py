@@ -12,7 +12,7 @@ from pathlib import Path
 import fire
 import numpy as np
 
-from common.runlog import read_episodes
+from common.files import read_episodes
 
 ROOT = Path(__file__).parent.parent
 

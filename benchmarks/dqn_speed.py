@@ -15,7 +15,8 @@ from pathlib import Path
 
 import fire
 
-from common.runlog import processor, read_episodes
+from common.files import read_episodes
+from common.machine import processor
 
 ROOT = Path(__file__).parent.parent
 

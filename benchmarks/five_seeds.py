@@ -1,12 +1,14 @@
 """Every quick recipe with its defaults, five seeds each: does it reach its goal, after how many steps and seconds?
 
-Writes book/results/five_seeds.json after every run and book/results/five_seeds.md at the end, and keeps the pictures of
-seed 0 in book/results/<recipe>/. What is in the JSON file already is not run again unless it is named.
+Writes book/results/five_seeds.json after every run, and at the end book/results/five_seeds.md and the figures in
+README, pages and docstrings, which stand between marks; keeps the pictures of seed 0 in book/results/<recipe>/. What is
+in the JSON file already is not run again unless it is named. Refuses a tree with changes that no commit holds.
 
-    python benchmarks/five_seeds.py [names of runs to make anew ...]
+    python benchmarks/five_seeds.py [names of runs to make anew ... | all]
 """
 
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -17,25 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from common.runlog import read_episodes, write_text
+from common.files import read_episodes, write_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
 SEEDS = 5
 
 
-def solved(run):
-    """Mean of the last 100 training games."""
-    return read_episodes(run)["episode_return"][-100:].mean()
-
-
 def mean_score(run):
-    """Mean return of the games played after training."""
+    """Mean return of 100 games apart, greedy."""
     return np.mean(evaluation(run)["scores"])
 
 
 def success(run):
-    """Exact probability that the greedy policy reaches the goal."""
+    """Exact probability of success of the greedy policy."""
     return evaluation(run)["success_probability"]
 
 
@@ -45,13 +42,13 @@ def last_generation(run):
 
 
 def shortest(run):
-    """Share of the goals that are reached by a shortest way."""
+    """Share of the goals reached by a shortest way."""
     found = evaluation(run)
     return np.mean((np.array(found["returns"]) > 0) & (np.array(found["lengths"]) == found["shortest"]))
 
 
 def reached(run):
-    """Share of the goals that are reached."""
+    """Share of the goals reached."""
     return np.mean(np.array(evaluation(run)["returns"]) > 0)
 
 
@@ -66,10 +63,10 @@ GOALS = {
     "q_table_frozenlake, gamma 0.95": ("q_table_frozenlake", ["--gamma=0.95"], success, 0.7297),
     "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70),
     "neural_evolutionary_agent": ("neural_evolutionary_agent", [], last_generation, 0.95),
-    "reinforce_cartpole": ("reinforce_cartpole", [], solved, 475),
-    "reinforce_dropout_cartpole": ("reinforce_dropout_cartpole", [], solved, 475),
-    "actor_critic_cartpole": ("actor_critic_cartpole", [], solved, 475),
-    "actor_critic_two_networks": ("actor_critic_two_networks", [], solved, 475),
+    "reinforce_cartpole": ("reinforce_cartpole", [], mean_score, 475),
+    "reinforce_dropout_cartpole": ("reinforce_dropout_cartpole", [], mean_score, 475),
+    "actor_critic_cartpole": ("actor_critic_cartpole", [], mean_score, 475),
+    "actor_critic_two_networks": ("actor_critic_two_networks", [], mean_score, 475),
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1),
@@ -115,37 +112,61 @@ def keep(run, folder):
 HEAD = """# Five seeds of every quick recipe
 
 Made by `python benchmarks/five_seeds.py`; the raw figures are in `five_seeds.json`. Every run has the defaults of its
-recipe but for the flags shown. Seconds: of training, then of the whole process with start, evaluation and pictures;
-median and range over the seeds.
+recipe but for the flags shown. Seconds: of training, evaluations in between included, then of the whole process; median
+(lowest to highest) over seeds 0 to 4.
+"""
+COLUMNS = ("command", "measured", "on five seeds", "games", "steps", "training", "process")
 
-| run | flags | measured | goal | seeds 0 to 4 | games | steps | training s | process s |
-|---|---|---|---|---|---|---|---|---|"""
+
+def cells(name, runs):
+    """The columns of one run."""
+    recipe, flags, value, _ = GOALS[name]
+    numbers = {key: [run[key] for run in runs] for key in ("value", "games", "steps", "seconds", "wall_seconds")}
+    measured = value.__doc__.rstrip(".")[0].lower() + value.__doc__.rstrip(".")[1:]
+    seconds = [f"{spread(numbers[key])} s" for key in ("seconds", "wall_seconds")]
+    return [
+        f"{recipe}.py {' '.join(flags)}".strip(), measured, listed(numbers["value"]), spread(numbers["games"]),
+        spread(numbers["steps"]), *seconds,
+    ]  # fmt: skip
 
 
-def table(results):
-    """The results as a Markdown page."""
-    lines = [HEAD]
-    for name, runs in results.items():
-        _, flags, value, goal = GOALS[name]
-        values = [run["value"] for run in runs]
-        columns = [spread([run[key] for run in runs]) for key in ("games", "steps", "seconds", "wall_seconds")]
-        cells = [
-            name,
-            " ".join(flags),
-            value.__doc__.rstrip("."),
-            f"≥ {goal:g}" if goal else "",
-            listed(values),
-            *columns,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    run = runs[-1]
-    machine = f"{run['machine']['processor']}, {run['machine']['cores']} cores"
-    versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-    return "\n".join([*lines, "", f"Machine: {machine}. Versions: {versions}.", ""])
+def markdown(results, recipe=""):
+    """The table of one recipe, or of all."""
+    rows = [cells(name, runs) for name, runs in results.items() if recipe in ("", GOALS[name][0])]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(results, recipe):
+    """The same for a docstring, a paragraph of lines for each command; no line has more than 120 characters."""
+    parts = []
+    for command, measured, value, games, steps, seconds, whole in (
+        cells(name, runs) for name, runs in results.items() if GOALS[name][0] == recipe
+    ):
+        lines = ((measured, value), ("games", games), ("steps", steps), ("training", seconds), ("whole process", whole))
+        width = max(len(label) for label, _ in lines)
+        head = [] if command == f"{recipe}.py" else [f"    {command.split(' ', 1)[1]}"]
+        parts.append("\n".join([*head, *(f"    {label:<{width}}  {text}" for label, text in lines)]))
+    return "\n\n".join(parts)
+
+
+def machine(results):
+    """The processor and the versions of the results; of several, all."""
+    processors = sorted(
+        {f"{run['machine']['cores']} cores of {run['machine']['processor']}" for run in runs_of(results)}
+    )
+    versions = sorted({", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs_of(results)})
+    return "; ".join(processors), "; ".join(versions)
+
+
+def runs_of(results):
+    return [run for runs in results.values() for run in runs]
 
 
 def listed(values):
-    return ", ".join(f"{value:.4f}".rstrip("0").rstrip(".") for value in values)
+    """All values, or one where they agree."""
+    texts = [f"{value:.4f}".rstrip("0").rstrip(".") for value in values]
+    return texts[0] if len({*texts}) == 1 else ", ".join(texts)
 
 
 def spread(values):
@@ -155,12 +176,61 @@ def spread(values):
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
+MARKED = re.compile(r"<!-- five seeds of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def in_page(text, results):
+    """A Markdown page with the tables between its marks made anew: of one recipe, or of `all`."""
+
+    def table(mark):
+        recipe = "" if mark[1] == "all" else mark[1]
+        return f"<!-- five seeds of {mark[1]} -->\n{markdown(results, recipe)}\n<!-- end -->"
+
+    return MARKED.sub(table, text)
+
+
+def in_docstring(text, results, recipe):
+    """A recipe with the paragraphs after the line "Five seeds …:" in its docstring made anew."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Five seeds"))
+    end = next(i for i in range(start + 1, len(lines)) if lines[i] and not lines[i].startswith("    "))
+    processors, _ = machine({name: runs for name, runs in results.items() if GOALS[name][0] == recipe})
+    head = f"Five seeds, median (lowest to highest), {processors}, by `benchmarks/five_seeds.py`:"
+    gap = [] if lines[end].startswith('"""') else [""]
+    return "\n".join([*lines[:start], head, "", *plain(results, recipe).splitlines(), *gap, *lines[end:]]) + "\n"
+
+
+def texts(results):
+    """Every text that shows these results → its content with the figures as they are in the results."""
+    processors, versions = machine(results)
+    found = {
+        RESULTS / "five_seeds.md": f"{HEAD}\n{markdown(results)}\n\nMachine: {processors}. Versions: {versions}.\n"
+    }
+    for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
+        if MARKED.search(page.read_text()):
+            found[page] = in_page(page.read_text(), results)
+    for recipe in sorted({GOALS[name][0] for name in results}):
+        path = ROOT / "recipes" / f"{recipe}.py"
+        found[path] = in_docstring(path.read_text(), results, recipe)
+    return found
+
+
+def clean_tree():
+    """Exit unless the recipes, as they stand, are those of a commit: results come from what can be had again."""
+    command = ["git", "status", "--porcelain", "--", "recipes", "common", "envs", "benchmarks"]
+    if subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip():
+        sys.exit("there are changes that no commit holds: commit them first, for results come from a commit")
+
+
 def run_all(*again):
     """Run what is missing or named; exit code 1 if a goal was missed."""
     path = RESULTS / "five_seeds.json"
     results = json.loads(path.read_text()) if path.exists() else {}
+    again = tuple(GOALS) if again == ("all",) else again
     if unknown := sorted({*again} - {*GOALS}):
         sys.exit(f"no such run: {'; '.join(unknown)}. There are: {'; '.join(GOALS)}")
+    if any(len(results.get(name, [])) < SEEDS for name in GOALS) or again:
+        clean_tree()
     for name in again:
         results.pop(name, None)
     for name in GOALS:
@@ -171,7 +241,8 @@ def run_all(*again):
             print(f"{name}, seed {seed}: {result['value']:.4f} in {result['seconds']:.1f} s", flush=True)
     results = {name: results[name] for name in GOALS}
     write_text(path, json.dumps(results, indent=1) + "\n")
-    write_text(RESULTS / "five_seeds.md", table(results))
+    for text, content in texts(results).items():
+        write_text(text, content)
     missed = [name for name, runs in results.items() if min(run["value"] for run in runs) < GOALS[name][3]]
     if missed:
         sys.exit(f"goal missed: {', '.join(missed)}")

@@ -27,7 +27,7 @@ def success(recipe, seed, settings, patches):
         for name, function in patches.items():
             stack.enter_context(mock.patch.object(recipe, name, function))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        recipe.train(seed=seed, logdir=f"{folder}/run", **settings)
+        recipe.train(seed=seed, logdir=f"{folder}/run", eval_episodes=0, **settings)
         with open(f"{folder}/run/evaluation.json") as file:
             return json.load(file)["success_probability"]
 
@@ -60,7 +60,7 @@ def noise_by_the_step(divide):
     """The text's noise: a normal draw over the step's number within its game, which hides the game's number."""
     step = 0
 
-    def noise_at(game, start, halving):
+    def noise_at(*args):  # once a game
         nonlocal step
         step = 0
         return 1.0
@@ -73,15 +73,27 @@ def noise_by_the_step(divide):
     return {"noise_at": noise_at, "noisy_best": noisy_best}
 
 
+def noise_by_the_game():
+    """A normal draw over the game's number."""
+    game = 0
+
+    def noise_at(step, start, decay_steps):
+        nonlocal game
+        game = game + 1 if step else 1
+        return 1 / game
+
+    return {"noise_at": noise_at}
+
+
 def table(seeds=10):
     """The Q-table: the text's settings one by one in the repaired recipe, then all together."""
-    constant = {"step_size": lambda visits, halving: 0.8}
+    constant = {"step_size": lambda visits, decay_visits: 0.8}
     printed = {"gamma": 0.95, "initial_q": 0.0, "episodes": 2000}
-    by_game = {"noise_at": lambda game, start, halving: 1 / (game + 1)}
+    by_game = noise_by_the_game()
     variants = {
         "repaired": ({}, {}),
         "discount 0.95": ({"gamma": 0.95}, {}),
-        "step size 0.8 for ever": ({}, constant),
+        "constant step size 0.8": ({}, constant),
         "table starts at 0": ({"initial_q": 0.0}, {}),
         "2,000 games": ({"episodes": 2000}, {}),
         "noise floor-divided by the step's number": ({}, noise_by_the_step(np.floor_divide)),
@@ -99,7 +111,7 @@ def all_four_outputs(model, optimizer, gamma):
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=True)
-    def update(obs, action, reward, next_obs, terminated, playing):
+    def update(obs, action, next_obs, reward, terminated, playing):
         y = q_network_frozenlake.td_target(reward, terminated, model(next_obs), gamma)  # [N]
         with tf.GradientTape() as tape:
             q = model(obs)  # [N, A]
@@ -117,18 +129,25 @@ def network(seeds=5):
     """The Q-network: the text's settings one by one in the repaired recipe, then all together."""
     repaired = q_network_frozenlake.td_target
     beyond_the_end = {"td_target": lambda reward, terminated, q, gamma: repaired(reward, 0 * terminated, q, gamma)}
-    forever = {"learning_rate_halving": 10**12}
+    constant = {"learning_rate_decay_updates": 10**12}
 
     def texts_epsilon(games):
-        return {"epsilon_at": lambda played, halving, final: 1 / (games * played // 50 + 10)}
+        played = 0
 
-    printed = {"num_envs": 1, "episodes": 2000, "learning_rate": 0.1, **forever}
+        def epsilon_at(step, decay_steps, final):  # once a round of so many games
+            nonlocal played
+            played = played + games if step else 0
+            return 1 / (played // 50 + 10)
+
+        return {"epsilon_at": epsilon_at}
+
+    printed = {"num_envs": 1, "episodes": 2000, "learning_rate": 0.1, **constant}
     variants = {
         "repaired": ({}, {}),
         "bootstrap beyond the end of the game": ({}, beyond_the_end),
         "loss over all four outputs": ({}, {"make_update": all_four_outputs}),
-        "step size 0.5 for ever": (forever, {}),
-        "step size 0.1 for ever": ({"learning_rate": 0.1, **forever}, {}),
+        "constant learning rate 0.5": (constant, {}),
+        "constant learning rate 0.1": ({"learning_rate": 0.1, **constant}, {}),
         "the text's epsilon": ({}, texts_epsilon(32)),
         "2,000 games": ({"episodes": 2000}, {}),
         "discount 0.95": ({"gamma": 0.95}, {}),

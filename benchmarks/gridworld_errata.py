@@ -1,6 +1,6 @@
 """What the repairs of Neural Fitted Q and of DQN on grids are worth: how many goals the greedy policy walks to.
 
-One line per variant and world: goals reached by a shortest way and mean return of the greedy games, mean and range over
+One line per variant and task: goals reached by a shortest way and mean return of the greedy games, mean and range over
 the seeds. Simple and Obstacle have one goal each, RandomGoal has 49; the best return is 10.
 
     python benchmarks/gridworld_errata.py [--seeds=3] [--only=dqn]
@@ -39,17 +39,17 @@ def dense(scaled, initializer):
 
 def own_values(make_update):
     """DQN without its target network: the network's own values in the target."""
-    return lambda model, target, optimizer, gamma: make_update(model, model, optimizer, gamma)
+    return lambda model, target_model, optimizer, gamma: make_update(model, model, optimizer, gamma)
 
 
 ONE_GOAL, ALL = ("Simple", "Obstacle"), ("Simple", "Obstacle", "RandomGoal")
-CONSTANT = {"halving": 10**9}
+CONSTANT = {"learning_rate_half_life": 10**9}
 TEXTS = {
     **CONSTANT, "num_envs": 1, "episodes": 500, "minibatches": 1, "batch_size": 10, "learning_starts": 10,
     "buffer_size": 100_000,
 }  # fmt: skip
 NFQ_TEXTS, DQN_TEXTS = {**TEXTS, "learning_rate": 1e-3}, {**TEXTS, "learning_rate": 5e-4, "epsilon": 0.25}
-# name → recipe, arguments, what is put in the place of its functions, worlds
+# name → recipe, arguments, what is put in the place of its functions, tasks
 VARIANTS = {
     "nfq, as the recipe": (nfq_gridworld, {}, {}, ALL),
     "nfq, the text's loss": (nfq_gridworld, {}, {"squared_error": broadcast}, ALL),
@@ -70,13 +70,13 @@ VARIANTS = {
 }
 
 
-def measure(recipe, world, seed, arguments, parts):
+def measure(recipe, task, seed, arguments, parts):
     """Goals reached by a shortest way, all goals, and mean return of the greedy games, after one training."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         for part, function in parts.items():
             stack.enter_context(mock.patch.object(recipe, part, function))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        recipe.train(env_id=f"grids/{world}-v0", seed=seed, logdir=f"{folder}/run", **arguments)
+        recipe.train(env_id=f"grids/{task}-v0", seed=seed, logdir=f"{folder}/run", eval_episodes=0, **arguments)
         with open(f"{folder}/run/evaluation.json") as file:
             found = {key: np.array(value) for key, value in json.load(file).items()}
     shortest = (found["returns"] > 0) & (found["lengths"] == found["shortest"])
@@ -84,15 +84,13 @@ def measure(recipe, world, seed, arguments, parts):
 
 
 def compare(seeds=3, only=""):
-    """Print one line per variant whose name begins with `only`, and world."""
-    for name, (recipe, arguments, parts, worlds) in VARIANTS.items():
-        for world in worlds if name.startswith(only) else ():
-            ways, goals, returns = zip(
-                *(measure(recipe, world, s, arguments, parts) for s in range(seeds)), strict=True
-            )
+    """Print one line per variant whose name begins with `only`, and task."""
+    for name, (recipe, arguments, parts, tasks) in VARIANTS.items():
+        for task in tasks if name.startswith(only) else ():
+            ways, goals, returns = zip(*(measure(recipe, task, s, arguments, parts) for s in range(seeds)), strict=True)
             reached = f"{np.mean(ways):.1f} ({min(ways)} to {max(ways)}) of {goals[0]} goals by a shortest way"
             means = f"mean return {np.mean(returns):.1f} ({min(returns):.1f} to {max(returns):.1f})"
-            print(f"{name}, {world}: {reached}, {means}, {seeds} seeds", flush=True)
+            print(f"{name}, {task}: {reached}, {means}, {seeds} seeds", flush=True)
 
 
 if __name__ == "__main__":

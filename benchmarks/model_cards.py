@@ -1,9 +1,9 @@
 """Train the small models of models/, and write the card of every model there: score over 100 games, what it took.
 
 A card is a JSON file beside the model; models/README.md shows all of them as a table. The Pong model is not trained
-again here, it is book/results/dqn_atari_pong's; its card is.
+again here, it is book/results/dqn_atari_pong's; its card is. Refuses a tree with changes that no commit holds.
 
-    python benchmarks/model_cards.py [names of models to make anew ...]
+    python benchmarks/model_cards.py [names of models to make anew ... | all]
 """
 
 import json
@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 
 import fire
-import numpy as np
+from five_seeds import clean_tree
 
-from common.runlog import read_episodes, write_text
+from common.evaluation import evaluate, make_greedy
+from common.files import read_episodes, write_text
 from common.saved import load_policy
 from envs.remake import remake
-from recipes.play import evaluate, make_act
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
@@ -35,8 +35,9 @@ SMALL = {
 HEAD = """# Trained models
 
 Plain Keras files: `keras.models.load_model` of Keras 3.15 or newer reads them without this repository, in safe mode,
-under TensorFlow, JAX or PyTorch. Observation in, one number per action out; the highest is the action to take. The
-cards (`.json`) are written by `benchmarks/model_cards.py`; `tests/test_models.py` plays each of them again.
+under TensorFlow, JAX or PyTorch. Observation in, one number per action out (a Q-network's action values, a policy's
+logits); the highest is the action to take. The cards (`.json`) are written by `benchmarks/model_cards.py`, and
+`tests/test_models.py` plays each model again.
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
 
@@ -55,11 +56,10 @@ def train(name, folder):
 
 def score(name, env_id, env_kwargs, epsilon):
     """Statistics of `GAMES` whole games, greedy but for `epsilon`."""
-    worlds = remake(env_id, env_kwargs, GAMES)
-    spaces = worlds.single_observation_space, worlds.single_action_space
-    act = make_act(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, np.random.default_rng(SEED))
-    returns, lengths = evaluate(worlds, act, SEED)
-    worlds.close()
+    envs = remake(env_id, env_kwargs, GAMES)
+    spaces = envs.single_observation_space, envs.single_action_space
+    returns, lengths = evaluate(envs, make_greedy(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, SEED), SEED)
+    envs.close()
     return {
         "games": GAMES, "epsilon": epsilon, "mean": float(returns.mean()), "deviation": float(returns.std()),
         "min": float(returns.min()), "max": float(returns.max()), "length": float(lengths.mean()),
@@ -97,7 +97,9 @@ def row(name, card):
 
 
 def make(*again):
-    """Make what is missing or named."""
+    """Make what is missing or named, or `all`."""
+    again = {*SMALL, "dqn_atari_pong"} if again == ("all",) else again
+    clean_tree()
     for name, (_, _, epsilon) in SMALL.items():
         if name in again or not (MODELS / f"{name}.json").exists():
             with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """What the repairs of the neural evolutionary agent are worth: mean reward of the last generation, best 1.
 
-One line per variant: its mean over seeds and each seed's; on how many it is 0.95; on how many the likeliest actions,
-without any drawing, reach the goal. Standing still earns 0, the bomb -1.
+One line per variant: its mean over seeds and each seed's; on how many it is 0.95; on how many greedy games, without any
+drawing, reach the goal. Standing still earns 0, the bomb -1.
 
     python benchmarks/neural_evolution_errata.py [--seeds=5]
 """
@@ -20,25 +20,26 @@ from recipes import neural_evolutionary_agent as recipe
 
 
 def run(seed, settings, patches):
-    """Mean reward of the last generation, and of games with the likeliest actions; why it stopped, if it did."""
+    """Mean reward of the last generation, and of games with the most probable actions; why it stopped, if it did."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         for owner, name, function in patches:
             stack.enter_context(mock.patch.object(owner, name, function))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         try:
             recipe.train(seed=seed, logdir=f"{folder}/run", **settings)
         except FloatingPointError as error:
             return np.nan, np.nan, str(error).split(";")[0]
         with open(f"{folder}/run/evaluation.json") as file:
             result = json.load(file)
-        return result["generation_mean"][-1], np.mean(result["greedy"]), ""
+        return result["generation_mean"][-1], np.mean(result["scores"]), ""
 
 
-def codes_as_they_are(obs_shape, action_dim):
+def codes_as_they_are(obs_shape, action_dim, hidden_units):
     """The text's brain: codes 0 to 4, not divided."""
     obs = keras.Input(obs_shape, dtype="uint8")
     numbers = keras.layers.Rescaling(1.0)(obs)
-    hidden = keras.layers.Dense(32, activation="relu")(keras.layers.Flatten()(numbers))
+    hidden = keras.layers.Dense(hidden_units, activation="relu")(keras.layers.Flatten()(numbers))
     return keras.Model(obs, keras.layers.Dense(action_dim, name="logits")(hidden), name="brain")
 
 
@@ -63,12 +64,12 @@ def elites_above(trajectories, elitism_criterion):
 
 def share_of_nan(brains=20):
     """Print how many logits of untrained brains are below 0, where the text takes their logarithm."""
-    worlds = recipe.make_vec("Gridworld-v0", 1, "grids")
-    obs, _ = worlds.reset(seed=0)
+    envs = recipe.make_vec("Gridworld-v0", 1, "grids")
+    obs, _ = envs.reset(seed=0)
     below = []
     for seed in range(brains):
         keras.utils.set_random_seed(seed)
-        below.append(codes_as_they_are(obs.shape[1:], 5)(obs).numpy() < 0)
+        below.append(codes_as_they_are(obs.shape[1:], 5, 32)(obs).numpy() < 0)
     whole = np.all(below, axis=-1).mean()
     print(f"logits below 0 in {brains} new brains: {np.mean(below):.0%}; all five below 0: {whole:.0%} of the brains")
 
@@ -98,7 +99,7 @@ def compare(seeds=5):
         last, greedy, why = zip(*(run(seed, settings, patches) for seed in range(seeds)), strict=True)
         each = ", ".join(f"{x:.2f}" for x in last)  # nan: the run did not come to its end
         good, wins = sum(x >= 0.95 for x in last), sum(x >= 0.95 for x in greedy)
-        print(f"{name}: {np.mean(last):.2f} ({each}), 0.95 on {good} of {seeds}, likeliest win on {wins}", end="")
+        print(f"{name}: {np.mean(last):.2f} ({each}), 0.95 on {good} of {seeds}, greedy games win on {wins}", end="")
         print("".join(f"; {reason}" for reason in sorted(set(why) - {""})))
 
 

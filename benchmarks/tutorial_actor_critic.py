@@ -1,10 +1,10 @@
-"""The TensorFlow tutorial "Playing CartPole with the Actor-Critic method", mended just enough to run and to learn.
+"""The TensorFlow tutorial "Playing CartPole with the Actor-Critic method", repaired just enough to run and to learn.
 
 What `benchmarks/actor_critic_speed.py` measures the recipe against. The tutorial's settings are kept: one environment,
 one game per update, played within the gradient tape; 128 relu units under two heads; returns standardised game by game;
 Huber loss; Adam 0.01; solved when 100 games in a row average above 475. Prints games and seconds until then.
 
-    python benchmarks/tutorial_actor_critic.py [--seed=0] [--max_episodes=10000] [--variant=mended]
+    python benchmarks/tutorial_actor_critic.py [--seed=0] [--max_episodes=10000] [--variant=repaired]
 
 The other variants are for `benchmarks/actor_critic_errata.py`. Two put a mistake of the printed code back, `return in
 the loop` and `done not tested`; `stop gradient` mends one more: the actor's loss no longer trains the critic.
@@ -93,7 +93,7 @@ def make_train_step(model, optimizer, env_step, variant):
     return train_step
 
 
-def train(seed=0, max_episodes=10_000, variant="mended"):
+def train(seed=0, max_episodes=10_000, variant="repaired"):
     """Train until solved; returns whether it was, games, seconds, and the mean score of the last 100."""
     gym.logger.min_level = gym.logger.ERROR  # stepping on after the end, which two variants do, brings a warning each
     keras.utils.set_random_seed(seed)

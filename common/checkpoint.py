@@ -1,23 +1,81 @@
 """Checkpoints that are whole or not there: a folder each, renamed into place, checked by size and checksum when read.
 
-A checkpoint holds three things, none of which can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file
-with counters and the states of random generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints
-are kept.
+`Carry` names what a loop carries from one update to the next; a checkpoint holds all of it, in three forms of which
+none can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file with counters and the states of random
+generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints are kept.
 """
 
 import json
 import os
 import shutil
+import types
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from common.cli import UsageError
-from common.lazy import tf
+from common.files import sync
+from common.lazy import keras, tf
 
 KEEP = 2
-FORMAT = 1
+FORMAT = 2  # of what a run puts into a checkpoint
+
+
+class Carry(types.SimpleNamespace):
+    """What a loop carries from one update to the next, by name.
+
+    Numbers and flags; numpy arrays, which are refilled in place; numpy Generators; Keras models and optimizers; things
+    with `state()` and `load(state)`, such as a replay memory or environments that can be restored; and functions
+    without arguments, each of which makes a Keras model out of the rest when the networks are written.
+    """
+
+    def parts(self):
+        """The same in the forms in which it is saved: dicts of trackables, of what JSON holds, and of arrays.
+
+        Raises:
+            TypeError: something of a kind that cannot be saved.
+        """
+        tensors, state, arrays = {}, {}, {}
+        for name, value in vars(self).items():
+            if hasattr(value, "variables"):
+                tensors[name] = value
+            elif isinstance(value, np.ndarray):
+                arrays[name] = value
+            elif isinstance(value, np.random.Generator):
+                state[name] = value.bit_generator.state
+            elif hasattr(value, "state"):
+                for key, part in value.state().items():
+                    (arrays if isinstance(part, np.ndarray) else state)[f"{name}.{key}"] = part
+            elif isinstance(value, bool | int | float | np.generic):
+                state[name] = value.item() if isinstance(value, np.generic) else value
+            elif not callable(value):
+                raise TypeError(f"{name} cannot be carried: {type(value).__name__} has no state that can be saved")
+        return tensors, state, arrays
+
+    def take(self, state, arrays):
+        """Go back to what `parts` gave, the trackables apart; UsageError where it does not fit."""
+        found = {**state, **arrays}
+        for name, value in list(vars(self).items()):
+            try:
+                if isinstance(value, np.ndarray):
+                    if value.shape != found[name].shape:
+                        raise ValueError(f"saved with the shape {found[name].shape}, here {value.shape}")
+                    value[...] = found[name]
+                elif isinstance(value, np.random.Generator):
+                    value.bit_generator.state = found[name]
+                elif hasattr(value, "state"):
+                    start = f"{name}."
+                    value.load({key.removeprefix(start): part for key, part in found.items() if key.startswith(start)})
+                elif not callable(value) and not hasattr(value, "variables"):
+                    setattr(self, name, found[name])
+            except (KeyError, ValueError) as error:
+                raise UsageError(f"the checkpoint does not fit, {name}: {error}") from None
+
+    def networks(self):
+        """The models by name, as a run writes them for others; target networks are copies and stay in checkpoints."""
+        made = {name: v() if callable(v) and not hasattr(v, "variables") else v for name, v in vars(self).items()}
+        return {name: v for name, v in made.items() if isinstance(v, keras.Model) and not name.startswith("target")}
 
 
 def save(folder, step, identity, tensors, state, arrays=None):
@@ -34,19 +92,17 @@ def save(folder, step, identity, tensors, state, arrays=None):
     A step that was saved before is not saved again.
 
     Raises:
-        FloatingPointError: a variable is not finite; earlier checkpoints stay.
+        FloatingPointError: something is not finite; earlier checkpoints stay.
         OSError: the disk is full or read-only; earlier checkpoints stay.
     """
     folder = Path(folder)
-    final = folder / f"{step:012d}"
+    final = folder / name_of(step)
     if final.exists():
         return
-    for name, tensor in tensors.items():
-        if not all(np.isfinite(v.numpy()).all() for v in tensor.variables):
-            raise FloatingPointError(f"the {name} is not finite at step {step}; the last good checkpoint is kept")
+    check_finite(step, tensors, arrays or {})
     for torn in folder.glob(".[0-9]*"):  # left by a process that was killed while saving
         shutil.rmtree(torn, ignore_errors=True)
-    new = folder / f".{step:012d}"
+    new = folder / f".{name_of(step)}"
     new.mkdir(parents=True)
     try:
         tf.train.Checkpoint(**tensors).write(str(new / "tensors"))
@@ -57,9 +113,21 @@ def save(folder, step, identity, tensors, state, arrays=None):
     (new / "state.json").write_text(json.dumps(state))
     files = {path.name: [path.stat().st_size, checksum(path)] for path in sorted(new.iterdir())}
     (new / "manifest.json").write_text(json.dumps({"format": FORMAT, "identity": identity, "files": files}))
+    for path in new.iterdir():
+        sync(path)
     os.replace(new, final)
     for stale in checkpoints(folder)[:-KEEP]:
         shutil.rmtree(stale, ignore_errors=True)
+
+
+def check_finite(step, tensors, arrays):
+    """FloatingPointError, which names it, where a variable or a number of an array is infinite or none."""
+    for name, tensor in tensors.items():
+        if not all(np.isfinite(v.numpy()).all() for v in tensor.variables):
+            raise FloatingPointError(f"the {name} is not finite at step {step}; the last good checkpoint is kept")
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise FloatingPointError(f"{name} is not finite at step {step}; the last good checkpoint is kept")
 
 
 def restore(folder, identity, tensors):
@@ -76,13 +144,8 @@ def restore(folder, identity, tensors):
     Raises:
         UsageError: no checkpoint, or one that is damaged, foreign, or of a network with other shapes.
     """
-    found = checkpoints(folder)
-    if not found:
-        raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
-    path, older = found[-1], found[:-1]
-    manifest = _json(path / "manifest.json", path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "files" not in manifest:
-        raise UsageError(f"{path} is not a checkpoint that this version reads")
+    manifest = read_manifest(folder)
+    *older, path = checkpoints(folder)
     if manifest.get("identity") != identity:
         raise UsageError(f"{path} is foreign: saved by {manifest.get('identity')}, wanted {identity}")
     for name, expected in manifest["files"].items():
@@ -100,9 +163,25 @@ def restore(folder, identity, tensors):
     return _json(path / "state.json", path), arrays
 
 
+def read_manifest(folder):
+    """What the newest checkpoint of `folder` says of itself; UsageError where there is none, or of another version."""
+    if not checkpoints(folder):
+        raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
+    path = checkpoints(folder)[-1]
+    manifest = _json(path / "manifest.json", path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "files" not in manifest:
+        raise UsageError(f"{path} is not a checkpoint that this version reads")
+    return manifest
+
+
 def _weights(tensor):
     """The variables that TensorFlow saves: of a model not the generators of its dropout."""
     return getattr(tensor, "weights", None) or tensor.variables
+
+
+def name_of(step):
+    """The folder of a checkpoint."""
+    return f"{step:012d}"
 
 
 def checkpoints(folder):

@@ -3,7 +3,7 @@
 Fire alone reports an unknown flag after the function has run, takes `--x=false` for a true string and `1e5` for a
 float. `strict` checks the names before anything runs and turns every value into the type that `train` declares:
 
-    def train(episodes: Count = 200, gamma: Fraction = 0.99, resume: bool = False): ...
+    def train(episodes: Count = 200, gamma: Probability = 0.99, resume: bool = False): ...
 
     if __name__ == "__main__":
         fire.Fire(strict(train))
@@ -27,24 +27,29 @@ class UsageError(Exception):
 
 
 class Range(NamedTuple):
-    """The interval a number must lie in; `open_low` leaves the lower end out."""
+    """The interval a number must lie in; `open_low` and `open_high` leave its ends out."""
 
     low: float
     high: float = math.inf
     open_low: bool = False
+    open_high: bool = False
 
     def __contains__(self, value):
-        return (self.low < value if self.open_low else self.low <= value) and value <= self.high
+        above = self.low < value if self.open_low else self.low <= value
+        return above and (value < self.high if self.open_high else value <= self.high)
 
     def __str__(self):
-        low = f"{'above' if self.open_low else 'at least'} {self.low}"
-        return low if self.high == math.inf else f"{low} and at most {self.high}"
+        if self.high == math.inf:
+            return f"{'above' if self.open_low else 'at least'} {self.low}"
+        return f"{self.low} to {'below ' if self.open_high else ''}{self.high}"
 
 
 Count = Annotated[int, Range(1)]  # 1, 2, 3, …
 Natural = Annotated[int, Range(0)]  # 0, 1, 2, …
 Positive = Annotated[float, Range(0.0, open_low=True)]  # a rate
-Fraction = Annotated[float, Range(0.0, 1.0)]  # a probability, a discount
+NonNegative = Annotated[float, Range(0.0)]  # a weight
+Probability = Annotated[float, Range(0.0, 1.0)]  # a discount, too
+Share = Annotated[float, Range(0.0, 1.0, open_high=True)]  # a probability that must not be certain
 Percentage = Annotated[float, Range(0.0, 100.0)]
 Seed = Annotated[int, Range(0, 2**30)]  # leaves room for the seeds that are derived from it, in 32 bits
 
@@ -87,7 +92,24 @@ def strict(train, argv=None):
         except KeyboardInterrupt:
             leave(130, "interrupted")
 
+    run.__signature__ = described(train, hints)
     return run
+
+
+def described(train, hints):
+    """The signature of `train` with each type in words, as Fire shows it under `--help`."""
+    signature = inspect.signature(train)
+    parameters = [p.replace(annotation=type(in_words(hints[p.name]), (), {})) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+
+
+def in_words(hint):
+    """What a value must be: "whole number, at least 1"."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
+    name = {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
+    return f"{name}, {limits}" if limits else name
 
 
 def leave(code, message):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from common.cli import UsageError
-from common.runlog import replacing
+from common.files import replacing
 
 GIF_SECONDS = 20  # a GIF holds every picture whole and grows large
 

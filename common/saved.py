@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+from common.checkpoint import checkpoints
 from common.cli import UsageError
+from common.files import read_csv
 from common.lazy import keras
 
 
@@ -29,6 +31,22 @@ def read_settings(path):
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read: {error!r}") from None
     return env_id, env_kwargs
+
+
+def unfinished(folder):
+    """One line on a run whose model is older than its last game; empty where it is not, or where nothing tells.
+
+    Args:
+        folder: of the run.
+    """
+    saved, path = checkpoints(folder / "checkpoint"), folder / "episodes.csv"
+    if not saved or not path.is_file():
+        return ""
+    step, games = int(saved[-1].name), read_csv(path)["step"]
+    if not len(games) or games[-1] <= step:
+        return ""
+    what = f"the model was saved at step {step:,}" if step else "the model is untrained, it was saved at step 0"
+    return f"{folder}: {what}; the run was stopped at step {int(games[-1]):,} (--resume continues it)"
 
 
 def load_policy(path, obs_space, action_space):

@@ -9,6 +9,7 @@ import gymnasium as gym
 KINDS = {
     "vectors": ("vectors of numbers", lambda space: isinstance(space, gym.spaces.Box) and len(space.shape) == 1),
     "numbers": ("numbers of states", lambda space: isinstance(space, gym.spaces.Discrete) and space.start == 0),
+    "arrays": ("arrays of numbers", lambda space: isinstance(space, gym.spaces.Box)),
     "grids": ("grids of numbers", lambda space: isinstance(space, gym.spaces.Box) and len(space.shape) >= 2),
 }
 

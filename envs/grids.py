@@ -195,6 +195,27 @@ class Grid:
         codes[rows, cells] = 2  # the agent is seen even where it ended
         return codes.reshape(count, *self.shape)
 
+    def shortest_ways(self):
+        """Fewest steps from the start to every cell, [cells]; as many as there are cells where no way leads."""
+        far = self.walls.size
+        steps = np.where(np.arange(far) == self.start, 0, far)
+        for _ in range(far):  # breadth first: each round goes one step further, though not from a bomb
+            np.minimum.at(steps, self.next_cell, np.where(self.bombs, far, steps + 1)[:, None])
+        return steps
+
+    def walk_to_every_goal(self, act):
+        """One game for each possible goal, acting with `act`: observations [G, ...] → actions [G]; `Walks`."""
+        goals = self.goals if self.goal is None else np.array([self.goal])
+        cells, playing = np.full(len(goals), self.start), np.ones(len(goals), bool)
+        returns, lengths = np.zeros(len(goals)), np.zeros(len(goals), int)
+        for _ in range(self.max_steps):
+            landed, reward, terminated = self.step(cells, goals, act(self.observe(cells, goals)))
+            cells = np.where(playing, landed, cells)
+            returns += reward * playing
+            lengths += playing
+            playing &= ~terminated
+        return Walks(goals, returns, lengths, cells == goals, self.shortest_ways()[goals])
+
     def letters(self, cell, goal):
         """The map as rows of letters, the agent and the goal in their places."""
         flat = np.where(self.walls, "#", np.where(self.bombs, "B", "."))
@@ -212,6 +233,21 @@ class Grid:
         pixels = colours.repeat(CELL, axis=0).repeat(CELL, axis=1)
         pixels[::CELL], pixels[:, ::CELL] = 255, 255
         return pixels
+
+
+class Walks(NamedTuple):
+    """One game for each of G goals; all [G]."""
+
+    goals: np.ndarray  # cells
+    returns: np.ndarray
+    lengths: np.ndarray  # steps
+    reached: np.ndarray  # bool, the game ended at the goal
+    shortest: np.ndarray  # steps of the shortest way
+
+    def __str__(self):
+        ways = (self.reached & (self.lengths == self.shortest)).sum()
+        found = f"{self.reached.sum()} of {len(self.goals)} goals reached, {ways} by a shortest way"
+        return f"{found}; mean return {self.returns.mean():.2f} in {self.lengths.mean():.2f} steps"
 
 
 class GridEnv(gym.Env):

@@ -1,19 +1,21 @@
 r"""Deep Q-Network: learn to play an Atari game from its pixels.
 
-A convolutional network estimates, for each action, the discounted reward still to come. It learns from its own past:
-remembered steps, drawn at random, are regressed onto the reward plus the best value a slower copy of it sees next.
+A convolutional network estimates, for each action, the expected discounted reward from there on. It learns from its own
+past: for remembered steps, drawn at random, it is regressed onto the reward plus the discounted best value that a
+slower copy of it gives the next state.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
-    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n the sum
-        of n rewards comes before the bootstrap, discounted step by step
-    (4) regress q(s, a) onto y, large errors clipped
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n the
+        discounted sum of n rewards comes before the bootstrap
+    (4) regress q(s, a) onto y with Huber's loss, whose slope is the error clipped to ±1
     (5) every `target_interval` updates, copy the network into the target network
 
-Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13, after Mnih et al.,
-Nature 518:529 (2015).
+Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13
+(https://github.com/PacktPublishing/Building-Machine-Learning-Systems-with-Python-Third-edition), after Mnih et al.,
+Nature 518:529 (https://doi.org/10.1038/nature14236).
 
-Differs from the text in (book/dqn_atari.md tells what each is worth):
+Differs from the text in (book/dqn_atari.md):
 
                 here                                     text
     update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
@@ -29,26 +31,31 @@ Differs from the text in (book/dqn_atari.md tells what each is worth):
         --epsilon_decay_steps=150000 --eval_episodes=20
 
 Scores 19.95 ± 0.92 over 20 games at epsilon 0.001, one seed, after 694,424 steps: 57 minutes on two cores of a Xeon at
-2.5 GHz (book/results/dqn_atari_pong).
+2.5 GHz (book/results/dqn_atari_pong; measured before --eval_interval existed).
 
-What --resume cannot restore: the games being played. They are abandoned and new ones begin; and without --save_memory
-the replay memory fills again before learning goes on.
+What --resume does not bring back: the games in progress. New ones begin in their place, and without --save_memory the
+replay memory fills again before learning goes on.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from typing import Literal
 
 import fire
 import numpy as np
 
-from common import checkpoint
-from common.cli import Count, Fraction, Natural, Positive, Seed, UsageError, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, UsageError, strict
 from common.lazy import keras, tf
+from common.losses import huber
 from common.networks import nature_cnn
+from common.plots import save_image
 from common.replay import FrameReplayBuffer
-from common.runlog import RunLog, interruptible, save_image
+from common.run import Run, due, finite
 from envs.atari import game_over, make_atari
+
+COLUMNS = ("epsilon", "mean_max_q", "mean_loss")  # of episodes.csv
 
 
 def build_q_network(obs_shape, num_actions):
@@ -72,13 +79,6 @@ def td_target(reward, discount, next_q):
     return reward + discount * best
 
 
-def clipped_loss(error):
-    """Huber: mean of 0.5 e² where |e| < 1, of |e| - 0.5 beyond, so its slope is the error clipped to ±1. [B] → []."""
-    size = tf.abs(error)
-    quadratic = tf.minimum(size, 1.0)
-    return tf.reduce_mean(0.5 * quadratic**2 + (size - quadratic))
-
-
 def make_act(model):
     """Compiled: obs [N, ...] → the action with the highest q [N], and that q [N]."""
 
@@ -90,25 +90,24 @@ def make_act(model):
     return act
 
 
-def make_update(model, target, optimizer):
+def make_update(model, target_model, optimizer):
     """Compiled: one gradient step on a batch → loss."""
     optimizer.build(model.trainable_variables)
 
-    @tf.function(
-        jit_compile=True
-    )  # XLA fuses the optimizer into one pass; its convolutions on a CPU are slow, so only here
+    # XLA fuses the optimizer into one pass; its convolutions on a CPU are slow, so only here.
+    @tf.function(jit_compile=True)
     def apply(gradients):
         optimizer.apply(gradients, model.trainable_variables)
 
     @tf.function
     def update(obs, action, reward, discount, next_obs):
         # (3) Target.
-        y = td_target(reward, discount, target(next_obs))  # [B]
+        y = td_target(reward, discount, target_model(next_obs))  # [B]
         # (4) Regress.
         with tf.GradientTape() as tape:
             q = tf.gather(model(obs), action, axis=1, batch_dims=1)  # [B, A] → [B]
             assert q.shape == y.shape
-            loss = clipped_loss(y - q)
+            loss = tf.reduce_mean(huber(y - q))
         apply(tape.gradient(loss, model.trainable_variables))
         return loss
 
@@ -120,28 +119,6 @@ def epsilon_at(step, start, decay_steps, final):
     return float(np.interp(step, [start, start + decay_steps], [1.0, final]))
 
 
-def due(step, interval, num_envs):
-    """Multiples of `interval` among the last `num_envs` steps: `step % interval == 0`, where steps come in batches."""
-    return step // interval - (step - num_envs) // interval
-
-
-def evaluate(model, env_id, games, seed, epsilon=0.001, sticky_actions=0.0):
-    """Scores of `games` whole games, each on an environment of its own, acting with the trained network; [games]."""
-    worlds = make_atari(env_id, games, sticky_actions=sticky_actions, life_loss=False)
-    act, rng = make_act(model), np.random.default_rng(seed)
-    obs, _ = worlds.reset(seed=seed)
-    scores, playing = np.zeros(games), np.ones(games, bool)
-    while playing.any():
-        action, _ = act(obs)
-        explore = rng.random(games) < epsilon
-        action = np.where(explore, rng.integers(worlds.single_action_space.n, size=games), action)
-        obs, reward, terminated, truncated, info = worlds.step(action)
-        scores += reward * playing
-        playing &= ~game_over(terminated, truncated, info)
-    worlds.close()
-    return scores
-
-
 def train(
     env_id: str = "ALE/Pong-v5",
     episodes: Count = 200,
@@ -149,35 +126,36 @@ def train(
     logdir: str = "",
     resume: bool = False,
     num_envs: Count = 8,
-    sticky_actions: Fraction = 0.0,
+    sticky_actions: Probability = 0.0,
     life_loss: bool = True,
     noop_max: Natural = 30,
     optimizer: Literal["adam", "rmsprop"] = "adam",
     learning_rate: Positive = 1e-4,
     buffer_size: Count = 100_000,
     learning_starts: Natural = 10_000,
-    epsilon_final: Fraction = 0.01,
+    epsilon_final: Probability = 0.01,
     epsilon_decay_steps: Count = 100_000,
     clip_rewards: bool = True,
     train_interval: Count = 4,
     batch_size: Count = 32,
     n_step: Count = 1,
-    gamma: Fraction = 0.99,
+    gamma: Probability = 0.99,
     target_interval: Count = 250,
+    eval_interval: Natural = 100_000,
+    eval_episodes: Natural = 10,
+    eval_epsilon: Probability = 0.001,
     save_interval: Count = 50_000,
     save_memory: bool = False,
     screenshots: bool = False,
-    eval_episodes: Natural = 10,
-    eval_epsilon: Fraction = 0.001,
 ) -> None:
     """Train a Deep Q-Network on an Atari game and save it as a Keras model.
 
     Args:
         env_id: an ALE game, ALE/<Game>-v5, or any environment that shows [stack, height, width] bytes.
-        episodes: whole games to play, over all environments together.
+        episodes: whole games to play, over all environments together; those that end with the last one count, too.
         seed: of the network, the environments, exploration and sampling.
         logdir: folder of the run; runs/dqn_atari/<date-time> if empty.
-        resume: continue the run in logdir from its last checkpoint.
+        resume: continue the run in logdir where it was last saved.
         num_envs: games played at once.
         sticky_actions: probability that the emulator repeats the last action; Nature 0, gymnasium's v5 ids 0.25.
         life_loss: learn that losing a life ends the value; games are played to their end all the same.
@@ -194,110 +172,72 @@ def train(
         n_step: rewards summed in the target before the bootstrap; 1 is the text's.
         gamma: discount per step.
         target_interval: updates between two copies into the target network.
-        save_interval: steps between two checkpoints.
-        save_memory: put the replay memory into the checkpoints, 7 KB a step.
-        screenshots: save a picture of the last screen of every game.
-        eval_episodes: games played with the trained network at the end; 0 for none.
+        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
+        eval_episodes: games of an evaluation; 0 for no evaluation.
         eval_epsilon: probability of a random action in those games.
+        save_interval: steps between two saves.
+        save_memory: save the replay memory, too, 7 KB a step.
+        screenshots: save a picture of the last screen of every game.
     """
-    arguments = locals()
-    if batch_size > buffer_size:
-        raise UsageError(f"--batch_size={batch_size} is larger than --buffer_size={buffer_size}")
-    if learning_starts > buffer_size:
-        raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
-
-    # Set up.
-    worlds = make_atari(env_id, num_envs, sticky_actions=sticky_actions, life_loss=life_loss, noop_max=noop_max)
-    obs_shape, num_actions = worlds.single_observation_space.shape, int(worlds.single_action_space.n)
+    run = Run("dqn_atari", locals(), COLUMNS, {"sticky_actions": sticky_actions, "noop_max": noop_max})
+    for name, size in (("batch_size", batch_size), ("learning_starts", learning_starts)):
+        if size > buffer_size:
+            raise UsageError(f"--{name}={size} is larger than --buffer_size={buffer_size}")
+    envs = make_atari(env_id, num_envs, life_loss=life_loss, **run.env_kwargs)
+    make_envs = partial(make_atari, env_id, life_loss=False, **run.env_kwargs)
+    obs_shape, num_actions = envs.single_observation_space.shape, int(envs.single_action_space.n)
     if buffer_size < num_envs * (obs_shape[0] + n_step + 1):
         raise UsageError(f"--buffer_size={buffer_size} is too small for --num_envs={num_envs} and --n_step={n_step}")
     memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
-    env_kwargs = {"sticky_actions": sticky_actions}
-    log = RunLog("dqn_atari", arguments, columns=("epsilon", "mean_max_q", "mean_loss"), env_kwargs=env_kwargs)
-    log.say(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model, target = build_q_network(obs_shape, num_actions), build_q_network(obs_shape, num_actions)
-    target.set_weights(model.get_weights())
+    model, target_model = (build_q_network(obs_shape, num_actions) for _ in range(2))
+    target_model.set_weights(model.get_weights())
     opt = build_optimizer(optimizer, learning_rate)
-    act, update = make_act(model), make_update(model, target, opt)
-    step = updates = 0
-
-    # Every checkpoint holds all that the loop changes, except the games being played.
-    identity = {"recipe": "dqn_atari", "env_id": env_id}
-    tensors = {"model": model, "target": target, "optimizer": opt}
-
-    def save():
-        state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
-        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state, memory.state() if save_memory else None)
-        log.save(model)
-
-    if log.resumed:
-        state, arrays = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
-        step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
-        if arrays:
-            memory.load(arrays)
-            memory.abandon_games()
-        log.load(state["log"])
-    else:
-        save()  # a run that is killed early can be resumed, too
-
-    obs, _ = worlds.reset(seed=(seed + step) % 2**30)
+    act, update = make_act(model), make_update(model, target_model, opt)
+    carried = {"model": model, "target_model": target_model, "optimizer": opt, "rng": rng}
+    carried.update({"memory": memory} if save_memory else {})
+    carry = run.begin(**carried, step=0, updates=0, loss=np.nan)  # but for the games: emulators cannot be carried
+    print(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
+    run.abandon_games()
+    memory.abandon_games()
+    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)
     ended = np.zeros(num_envs, bool)
-    score, length, sum_q = np.zeros(num_envs), np.zeros(num_envs, int), np.zeros(num_envs)
-    losses = []
 
-    with log, interruptible() as interrupted:
-        while log.episode < episodes and not interrupted():
+    with closing(envs), run:
+        while run.episode < episodes and not run.interrupted:
             # (1) Act.
-            epsilon = epsilon_at(step, learning_starts, epsilon_decay_steps, epsilon_final)
+            epsilon = epsilon_at(carry.step, learning_starts, epsilon_decay_steps, epsilon_final)
             greedy, max_q = act(obs)
             explore = rng.random(num_envs) < epsilon
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
-            next_obs, reward, terminated, truncated, info = worlds.step(action)
+            next_obs, reward, terminated, truncated, info = envs.step(action)
             playing, ended = ~ended, game_over(terminated, truncated, info)  # the step after an end only resets
-            step += num_envs
+            carry.step += int(playing.sum())
 
             # (2) Remember.
             memory.add(obs, action, np.clip(reward, -1, 1) if clip_rewards else reward, terminated, ended)
             obs = next_obs
 
             # Learn from what is remembered.
-            for _ in range(due(step, train_interval, num_envs) if memory.is_ready(learning_starts) else 0):
-                loss = float(update(*memory.sample(batch_size, rng)))
-                if not np.isfinite(loss):
-                    raise FloatingPointError(f"the loss is {loss} at step {step}; the last good checkpoint is kept")
-                losses.append(loss)
-                updates += 1
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
+                carry.loss = finite(update(*memory.sample(batch_size, rng)), carry.step)
+                carry.updates += 1
                 # (5) Copy.
-                if updates % target_interval == 0:
-                    target.set_weights(model.get_weights())
+                if carry.updates % target_interval == 0:
+                    target_model.set_weights(model.get_weights())
 
             # Report.
-            score += reward
-            length += playing
-            sum_q += np.where(playing, max_q, 0)
-            for i in np.flatnonzero(ended)[: episodes - log.episode]:
-                means = {"mean_max_q": sum_q[i] / length[i], "mean_loss": np.mean(losses or [np.nan])}
-                log.log_episode(step, score[i], length[i], epsilon=epsilon, **means)
-                if screenshots:
-                    save_image(next_obs[i, -1], log.dir / "screenshots" / f"game_{log.episode:05d}.png")
-                score[i] = sum_q[i] = length[i] = 0
-            if ended.any():
-                losses.clear()
-            if due(step, save_interval, num_envs):
-                save()
+            own = {"epsilon": epsilon, "mean_max_q": max_q, "mean_loss": carry.loss}
+            run.log_steps(carry.step, reward, playing, ended, **own)
+            for i, game in enumerate(np.flatnonzero(ended) if screenshots else ()):
+                number = run.episode - ended.sum() + 1 + i
+                save_image(obs[game, -1], run.dir / "screenshots" / f"game_{number:05d}.png")
+            run.evaluate_every(eval_interval, make_envs, eval_episodes, eval_epsilon)
+            run.save_every(save_interval)
 
-        # Finish.
-        save()
-    worlds.close()
-    if interrupted():
-        raise KeyboardInterrupt
-    if eval_episodes:
-        scores = evaluate(model, env_id, eval_episodes, (seed + 2**29) % 2**30, eval_epsilon, sticky_actions)
-        log.save_evaluation(epsilon=eval_epsilon, scores=scores.tolist())
-        print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} games at epsilon {eval_epsilon}")
-    log.tell_what_is_there()
+    run.evaluate(make_envs, eval_episodes, eval_epsilon)
+    run.tell()
 
 
 if __name__ == "__main__":

@@ -75,12 +75,12 @@ def run_onnx(path):
 RUNTIMES = {"saved_model": run_saved_model, "litert": run_litert, "onnx": run_onnx}
 
 
-def observations(worlds, steps, seed):
-    """What `worlds` show during `steps` random steps, as the model takes it; [steps * N, ...]."""
+def observations(envs, steps, seed):
+    """What `envs` show during `steps` random steps, as the model takes it; [steps * N, ...]."""
     rng = np.random.default_rng(seed)
-    seen = [worlds.reset(seed=seed)[0]]
+    seen = [envs.reset(seed=seed)[0]]
     for _ in range(steps - 1):
-        seen.append(worlds.step(rng.integers(worlds.single_action_space.n, size=worlds.num_envs))[0])
+        seen.append(envs.step(rng.integers(envs.single_action_space.n, size=envs.num_envs))[0])
     return np.concatenate(seen)
 
 
@@ -138,10 +138,10 @@ def export(
     if final.exists():
         raise UsageError(f"{final} exists already: remove it, or choose another --out")
     env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
-    worlds = remake(env_id, env_kwargs, 8)
-    policy = with_choice(load_policy(path, worlds.single_observation_space, worlds.single_action_space))
-    obs = observations(worlds, steps, seed=0).astype(policy.input.dtype)
-    worlds.close()
+    envs = remake(env_id, env_kwargs, 8)
+    policy = with_choice(load_policy(path, envs.single_observation_space, envs.single_action_space))
+    obs = observations(envs, steps, seed=0).astype(policy.input.dtype)
+    envs.close()
     wanted = keras.ops.convert_to_numpy(policy(obs))
 
     final.parent.mkdir(parents=True, exist_ok=True)

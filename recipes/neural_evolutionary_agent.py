@@ -1,49 +1,50 @@
-r"""Neural evolutionary agent: play many games by chance, and learn from the best of them as if they were lessons.
+r"""Neural evolutionary agent: play many games, and imitate the best of them.
 
-A brain sees the grid and says how likely each action is. In every generation it plays a few hundred games; the actions
-of the best games are what it is then taught, as in supervised learning. This is the cross-entropy method.
+A brain sees the grid and gives each action a probability. In every generation it plays a few hundred games. Then it is
+taught, as in supervised learning, the actions of the best of them. This is the cross-entropy method.
 
     (1) roll out: a generation of games, every action drawn with its probability
     (2) gather the elites: the games whose reward reaches a percentile of all
-    (3) fit: make the elites' actions likelier where they were taken, by cross-entropy on the logits
+    (3) fit: make the elites' actions more probable where they were taken, by cross-entropy on the logits
 
-Source: Palanisamy, TensorFlow 2 Reinforcement Learning Cookbook, chapter 1; the method is in Rubinstein, Methodology
-and Computing in Applied Probability 1:127 (1999).
+Source: Palanisamy, TensorFlow 2 Reinforcement Learning Cookbook, chapter 1
+(https://github.com/PacktPublishing/Tensorflow-2-Reinforcement-Learning-Cookbook); the method is in Rubinstein,
+Methodology and Computing in Applied Probability 1:127 (https://doi.org/10.1023/A:1010091220143).
 
-Differs from the text in (book/neural_evolutionary_agent.md tells what each is worth):
+Differs from the text in (book/neural_evolutionary_agent.md), with the mean reward of the last generation, mean of five
+seeds, when that one thing is as in the text; it is 1.00 as the recipe is, and -8.07 with all of them:
 
-                here                                      text
-    drawing     from softmax(logits)                      from log(logits), which is NaN where a logit is negative
-    loss        cross-entropy of logits                   cross-entropy that takes logits for probabilities
-    numbers     float32, codes divided by 4               float16, codes as they are
-    rollouts    300 a generation, side by side            70, one after another
-    elites      from the 95th percentile                  from the 70th
-    generations 30, so 9,000 episodes                     10, so 700
-    optimizer   Adam 0.01                                 Adam 0.001
-    observation a copy                                    the environment's own array, which changes under the caller
-
-With one thing of the text at a time, the last generation earns, mean of five seeds: here 1.00, drawing -5.74, loss
--4.73, codes as they are 0.59, rollouts -0.14, elites -0.19, optimizer -1.42. As printed -8.07.
+                here                            text                                                 reward
+    drawing     from softmax(logits)            from log(logits), NaN where a logit is negative       -5.74
+    loss        cross-entropy of logits         cross-entropy that takes logits for probabilities     -4.73
+    numbers     float32, codes divided by 4     float16, codes as they are                             0.59
+    rollouts    300 a generation                70                                                    -0.14
+    elites      from the 95th percentile        from the 70th                                         -0.19
+    optimizer   Adam 0.01                       Adam 0.001                                            -1.42
+    generations 30, so 9,000 episodes           10, so 700
+    observation a copy                          the environment's own array, which changes later
 
     python recipes/neural_evolutionary_agent.py
 
-Mean reward of the last generation 0.993 to 1.000 on five seeds: 9,000 games, 233,374 steps, 4.4 (4.2 to 6.2) s of
-training, 10 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
+Five seeds
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import fire
 import numpy as np
 
-from common import checkpoint
-from common.cli import Count, Percentage, Positive, Seed, UsageError, strict
-from common.gridplots import plot_policies
+from common.cli import Count, Natural, Percentage, Positive, Seed, UsageError, strict
+from common.evaluation import evaluate
+from common.files import read_episodes
 from common.lazy import keras, tf
 from common.networks import mlp
-from common.runlog import RunLog, interruptible, read_episodes, replacing
+from common.plots import new_figure, plot_policies, save_figure
+from common.run import Run, finite
 from envs.checked import make_vec
 from envs.grids import GridVectorEnv
 
@@ -57,10 +58,12 @@ class Trajectories(NamedTuple):
     rewards: np.ndarray  # [N], of the whole game
 
 
-def build_brain(obs_shape, action_dim):
+def build_brain(obs_shape, action_dim, hidden_units):
     """The Brain: grids of codes [B, H, W] → logits of every action, [B, A]."""
     obs = keras.Input(obs_shape, dtype="uint8")
-    hidden = mlp(keras.layers.Rescaling(1 / 4)(obs), (32,), activation="relu")  # 4 is the highest code, the goal's
+    hidden = mlp(
+        keras.layers.Rescaling(1 / 4)(obs), (hidden_units,), activation="relu"
+    )  # 4 is the highest code, the goal's
     return keras.Model(obs, keras.layers.Dense(action_dim, name="logits")(hidden), name="brain")
 
 
@@ -99,7 +102,7 @@ class Agent:
         return (logits + self.rng.gumbel(size=logits.shape)).argmax(-1)  # Gumbel 1954
 
     def get_best_action(self, obs):
-        """Observations [N, H, W] → the likeliest actions, [N]."""
+        """Observations [N, H, W] → the most probable actions, [N]."""
         return self.think(obs).numpy().argmax(-1)
 
     def learn(self, obs, actions, epochs, batch_size):
@@ -113,15 +116,15 @@ class Agent:
         return np.mean(losses)
 
 
-def rollout(worlds, act, seed):
+def rollout(envs, act, seed):
     """One whole game in each of N environments, acting with `act`: obs [N, H, W] → actions [N]; `Trajectories`."""
-    obs, _ = worlds.reset(seed=seed)
-    playing, rewards = np.ones(worlds.num_envs, bool), np.zeros(worlds.num_envs)
+    obs, _ = envs.reset(seed=seed)
+    playing, rewards = np.ones(envs.num_envs, bool), np.zeros(envs.num_envs)
     steps = []
     while playing.any():
         actions = act(obs)
         steps.append((obs, actions, playing))
-        obs, reward, terminated, truncated, _ = worlds.step(actions)
+        obs, reward, terminated, truncated, _ = envs.step(actions)
         rewards += reward * playing
         playing = playing & ~(terminated | truncated)
     return Trajectories(*(np.stack(column) for column in zip(*steps, strict=True)), rewards)
@@ -134,21 +137,9 @@ def gather_elite_xp(trajectories, elitism_criterion):
     return trajectories.obs[lessons], trajectories.actions[lessons], float(threshold)
 
 
-def evaluate(act, env_id, games, seed):
-    """Rewards of `games` whole games apart from training; [games]."""
-    worlds = make_vec(env_id, games, "grids")
-    rewards = rollout(worlds, act, seed).rewards
-    worlds.close()
-    return rewards
-
-
 def plot_generations(folder, mean_rewards, elite_thresholds):
     """generations.png: mean reward and elite threshold of every generation."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
     generations = np.arange(1, len(mean_rewards) + 1)
     axes.plot(generations, mean_rewards, "r-", label="mean reward")
@@ -156,8 +147,7 @@ def plot_generations(folder, mean_rewards, elite_thresholds):
     axes.set(xlabel="generation", ylabel="reward of a whole game")
     axes.legend()
     axes.grid(alpha=0.3)
-    with replacing(folder / "generations.png") as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, folder / "generations.png")
 
 
 def train(
@@ -168,10 +158,13 @@ def train(
     resume: bool = False,
     num_trajectory_rollouts: Count = 300,
     elitism_criterion: Percentage = 95.0,
+    hidden_units: Count = 32,
     learning_rate: Positive = 0.01,
     fit_epochs: Count = 3,
     batch_size: Count = 128,
-    save_interval: Count = 5,
+    eval_interval: Natural = 50_000,
+    eval_episodes: Natural = 100,
+    save_interval: Count = 20_000,
 ) -> None:
     """Train an agent with a neural brain by imitation of its own best games, and save the brain as a Keras model.
 
@@ -180,90 +173,63 @@ def train(
         episodes: games in all, rounded up to whole generations; the text's num_epochs times its rollouts.
         seed: of the brain, the actions and the order of the lessons.
         logdir: folder of the run; runs/neural_evolutionary_agent/<date-time> if empty.
-        resume: continue the run in logdir from its last checkpoint.
+        resume: continue the run in logdir where it was last saved.
         num_trajectory_rollouts: games of a generation, played side by side.
         elitism_criterion: percentile of reward from which a game is an elite.
+        hidden_units: width of the brain's hidden layer.
         learning_rate: of Adam, per batch.
         fit_epochs: times that a generation's elites are gone through.
         batch_size: steps per gradient step.
-        save_interval: generations between two checkpoints.
+        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
+        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        save_interval: steps between two saves.
     """
-    arguments = locals()
-
-    # Set up.
-    worlds = make_vec(env_id, num_trajectory_rollouts, "grids")
-    if not isinstance(worlds, GridVectorEnv) or worlds.grid.observation != "codes":
+    run = Run("neural_evolutionary_agent", locals(), columns=("generation", "elite_threshold", "loss"))
+    make_envs = partial(make_vec, env_id, kind="grids")
+    envs = make_envs(num_trajectory_rollouts)
+    if not isinstance(envs, GridVectorEnv) or envs.grid.observation != "codes":
         raise UsageError(f"--env_id={env_id}: a grid world that shows codes is wanted, Gridworld-v0")
-    log = RunLog("neural_evolutionary_agent", arguments, columns=("generation", "elite_threshold", "loss"))
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    brain = build_brain(worlds.single_observation_space.shape, int(worlds.single_action_space.n))
+    brain = build_brain(envs.single_observation_space.shape, int(envs.single_action_space.n), hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate)
     agent = Agent(brain, optimizer, rng)
-    step = generation = 0
+    carry = run.begin(model=brain, optimizer=optimizer, rng=rng, generation=0, step=0)
 
-    # Every checkpoint lies between two generations, when no game is on: it holds all that the loop carries over.
-    identity = {"recipe": "neural_evolutionary_agent", "env_id": env_id}
-    tensors = {"model": brain, "optimizer": optimizer}
-
-    def save():
-        state = {"step": step, "generation": generation, "rng": rng.bit_generator.state, "log": log.state()}
-        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
-
-    if log.resumed:
-        state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
-        step, generation, rng.bit_generator.state = state["step"], state["generation"], state["rng"]
-        log.load(state["log"])
-    else:
-        save()  # a run that is killed early can be resumed, too
-
-    with log, interruptible() as interrupted:
-        while log.episode < episodes and not interrupted():
+    with closing(envs), run:
+        while run.episode < episodes and not run.interrupted:
             # (1) Roll out.
-            trajectories = rollout(worlds, agent.get_action, seed=int(rng.integers(2**31)))
+            trajectories = rollout(envs, agent.get_action, seed=int(rng.integers(2**31)))
 
             # (2) Gather the elites.
             elite_obs, elite_actions, threshold = gather_elite_xp(trajectories, elitism_criterion)
 
             # (3) Fit.
-            loss = agent.learn(elite_obs, elite_actions, fit_epochs, batch_size)
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}; the last good checkpoint is kept")
+            loss = finite(agent.learn(elite_obs, elite_actions, fit_epochs, batch_size), carry.step)
 
             # Report.
-            generation += 1
-            for reward, length in zip(trajectories.rewards, trajectories.playing.sum(0), strict=True):
-                step += int(length)
-                log.log_episode(step, reward, length, generation=generation, elite_threshold=threshold, loss=loss)
-            if generation % save_interval == 0:
-                save()
+            carry.generation += 1
+            own = {"generation": carry.generation, "elite_threshold": threshold, "loss": loss}
+            carry.step = run.log_games(carry.step, trajectories.rewards, trajectories.playing.sum(0), **own)
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
 
-        # Finish.
-        save()
-        log.save(brain)
-    worlds.close()
-    if interrupted():
-        raise KeyboardInterrupt
-    played = read_episodes(log.dir)
-    mean_rewards = played["episode_return"].reshape(generation, -1).mean(1)
-    thresholds = played["elite_threshold"].reshape(generation, -1)[:, 0]
-    plot_generations(log.dir, mean_rewards, thresholds)
-    sampled, greedy = (evaluate(act, env_id, 100, 2**29) for act in (agent.get_action, agent.get_best_action))
-    log.save_evaluation(
-        generation_mean=mean_rewards.tolist(),
-        elite_threshold=thresholds.tolist(),
-        sampled=sampled.tolist(),
-        greedy=greedy.tolist(),
-    )
-    grid = worlds.grid
-    cells = np.arange(grid.walls.size)
+    run.evaluate(make_envs, eval_episodes)
+    games = read_episodes(run.dir)
+    mean_rewards = games["episode_return"].reshape(carry.generation, -1).mean(1)
+    thresholds = games["elite_threshold"].reshape(carry.generation, -1)[:, 0]
+    plot_generations(run.dir, mean_rewards, thresholds)
+    sampled = evaluate(make_envs(100), agent.get_action, 2**29, "actions sampled").returns
+    values = {"generation_mean": mean_rewards, "elite_threshold": thresholds, "sampled": sampled}
+    run.note(**{name: value.tolist() for name, value in values.items()})
+    grid, cells = envs.grid, np.arange(envs.grid.walls.size)
     policy = agent.get_best_action(grid.observe(cells, np.full(cells.size, grid.goal))).reshape(grid.shape)
-    plot_policies(
-        log.dir / "policy.png", grid.letters(grid.start, grid.goal), {"likeliest action": policy}, grid.task.moves
+    start = grid.letters(grid.start, grid.goal)
+    plot_policies(run.dir / "policy.png", start, {"most probable action": policy}, grid.task.moves)
+    print(
+        f"{env_id}: mean reward {mean_rewards[-1]:.3f} in the last generation, {sampled.mean():.3f} in 100 games apart"
     )
-    print(f"{env_id}: mean reward {mean_rewards[-1]:.3f} in generation {generation}; ", end="")
-    print(f"100 games apart: sampled {sampled.mean():.3f}, likeliest actions {greedy.mean():.3f}")
-    log.tell_what_is_there()
+    run.tell()
 
 
 if __name__ == "__main__":

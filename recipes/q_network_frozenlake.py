@@ -1,43 +1,44 @@
 r"""Q-network: the Q-table of a frozen lake as a network of one layer, learnt by gradient descent.
 
-A state is a row of zeros with a single one, so each weight of a layer without bias is one entry of a table. Nothing is
-gained over the table here; everything that a larger network will need is already in place.
+A state is a row of zeros with a single one, so each weight of a layer without bias is one entry of a table. The network
+can do no more than the table, but everything that a larger network needs is already in place.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) target: y = r + gamma * max_a q(s', a), and y = r where the game terminated
     (3) descend the squared error of q(s, a) against y
 
-Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13.
+Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13
+(https://github.com/PacktPublishing/Building-Machine-Learning-Systems-with-Python-Third-edition).
 
-Differs from the text in (book/q_network_frozenlake.md tells what each is worth):
+Differs from the text in (book/q_network_frozenlake.md):
 
                 here                                      text
     target      r alone where the game terminated         r + gamma * max q of the last state, too
-    epsilon     1 / (1 + round / 50), 0.1 at least        1 / (game // 50 + 10), only after games that terminated
-    step size   0.5 / (1 + update / 1,000)                0.1 for ever
+    epsilon     1 / (1 + step / 12,000), 0.1 at least     1 / (game // 50 + 10), only after games that terminated
+    rate        0.5 / (1 + update / 1,000), of a mean     0.1, constant, of one game: an entry moves by 0.2 of its
+                over 32 games: 0.031 of an entry's error  error
     loss        of the action taken                       of all four, three of which are their own target
     games       6,400, in rounds of 32 side by side       2,000, one after another
     score       the exact probability of success          mean reward while learning, called a percentage
 
-With one thing of the text at a time, success is, mean of five seeds: target 0.74, epsilon 0.47, step size 0.74, loss
-0.74, games 0.64. As printed 0.47.
-
     python recipes/q_network_frozenlake.py
 
-Succeeds with probability 0.7402 on every one of five seeds: 6,400 games, 102,991 steps, 29.5 (29.1 to 30.5) s of
-training, 36 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
+Five seeds
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
+
 import fire
 import numpy as np
 
-from common import checkpoint
-from common.cli import Count, Fraction, Positive, Seed, strict
-from common.gridplots import plot_action_values, plot_policies
+from common.cli import Count, Natural, Positive, Probability, Seed, strict
+from common.files import read_episodes
 from common.lazy import keras, tf
-from common.runlog import RunLog, interruptible, read_episodes, replacing, rolling
+from common.plots import new_figure, plot_action_values, plot_policies, rolling, save_figure
+from common.run import Run, finite
 from envs.checked import make_vec
 from envs.tabular import LEFT_DOWN_RIGHT_UP, greedy_policy, letters, make_lake, success_probability
 
@@ -74,7 +75,7 @@ def make_update(model, optimizer, gamma):
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=True)
-    def update(obs, action, reward, next_obs, terminated, playing):
+    def update(obs, action, next_obs, reward, terminated, playing):
         # (2) Target.
         y = td_target(reward, terminated, model(next_obs), gamma)  # [N]
         # (3) Descend.
@@ -87,29 +88,24 @@ def make_update(model, optimizer, gamma):
     return update
 
 
-def epsilon_at(played, halving, final):
-    """Probability of a random action: 1, 1/2 after `halving` rounds, 1/3 after twice that; never below `final`."""
-    return max(final, 1 / (1 + played / halving))
+def epsilon_at(step, decay_steps, final):
+    """Probability of a random action: 1, 1/2 after `decay_steps`, 1/3 after twice as many; never below `final`."""
+    return max(final, 1 / (1 + step / decay_steps))
 
 
 def plot_charts(folder):
     """The text's two charts: reward.png, the mean reward of the last 20 games, and length.png, how long each was."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     episodes = read_episodes(folder)
     reward, _ = rolling(episodes["episode_return"], 20)
     for name, values, label in (
         ("reward", reward, "mean reward of the last 20 games"),
         ("length", episodes["episode_length"], "steps of the game"),
     ):
-        figure = Figure(figsize=(8, 4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(8, 4)
         axes = figure.subplots()
         axes.plot(episodes["episode"], values, linewidth=0.6)
         axes.set(xlabel="game", ylabel=label)
-        with replacing(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=110)
+        save_figure(figure, folder / f"{name}.png")
 
 
 def train(
@@ -119,12 +115,14 @@ def train(
     logdir: str = "",
     resume: bool = False,
     num_envs: Count = 32,
-    epsilon_halving: Count = 50,
-    epsilon_final: Fraction = 0.1,
-    gamma: Fraction = 0.99,
+    epsilon_decay_steps: Count = 12_000,
+    epsilon_final: Probability = 0.1,
+    gamma: Probability = 0.99,
     learning_rate: Positive = 0.5,
-    learning_rate_halving: Count = 1000,
-    save_interval: Count = 50,
+    learning_rate_decay_updates: Count = 1000,
+    eval_interval: Natural = 50_000,
+    eval_episodes: Natural = 100,
+    save_interval: Count = 20_000,
 ) -> None:
     """Learn a frozen lake with a network of one layer and save it as a Keras model.
 
@@ -133,90 +131,63 @@ def train(
         episodes: whole games to play, rounded up to whole rounds.
         seed: of the network, exploration and the ice.
         logdir: folder of the run; runs/q_network_frozenlake/<date-time> if empty.
-        resume: continue the run in logdir from its last checkpoint.
+        resume: continue the run in logdir where it was last saved.
         num_envs: games of a round, played side by side.
-        epsilon_halving: rounds after which a random action has probability 0.5.
-        epsilon_final: probability of a random action that is kept to the end.
+        epsilon_decay_steps: steps after which a random action has probability 1/2, and 1/3 after twice as many.
+        epsilon_final: lowest probability of a random action.
         gamma: discount per step.
-        learning_rate: of gradient descent, at the first update.
-        learning_rate_halving: updates after which it is half of that.
-        save_interval: rounds between two checkpoints.
+        learning_rate: of gradient descent, at first, per update.
+        learning_rate_decay_updates: updates after which it is half of that, and a third after twice as many.
+        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
+        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        save_interval: steps between two saves.
     """
-    arguments = locals()
-
-    # Set up.
-    lake = make_lake(env_id)
+    run = Run("q_network_frozenlake", locals(), columns=("epsilon", "mean_loss"))
+    lake, make_envs = make_lake(env_id), partial(make_vec, env_id, kind="numbers")
     num_states, num_actions = int(lake.observation_space.n), int(lake.action_space.n)
-    worlds = make_vec(env_id, num_envs, "numbers")
-    log = RunLog("q_network_frozenlake", arguments, columns=("epsilon", "mean_loss"))
+    envs = make_envs(num_envs)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model = build_q_network(num_states, num_actions)
-    rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, learning_rate_halving, decay_rate=1.0)
+    rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, learning_rate_decay_updates, decay_rate=1.0)
     optimizer = keras.optimizers.SGD(rate)
     act, update = make_act(model), make_update(model, optimizer, gamma)
-    step = played = 0
+    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # no game is on between two rounds
 
-    # Every checkpoint lies between two rounds, when no game is on: it holds all that the loop carries over.
-    identity = {"recipe": "q_network_frozenlake", "env_id": env_id}
-    tensors = {"model": model, "optimizer": optimizer}
-
-    def save():
-        state = {"step": step, "played": played, "rng": rng.bit_generator.state, "log": log.state()}
-        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
-
-    if log.resumed:
-        state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
-        step, played, rng.bit_generator.state = state["step"], state["played"], state["rng"]
-        log.load(state["log"])
-    else:
-        save()  # a run that is killed early can be resumed, too
-
-    with log, interruptible() as interrupted:
-        while log.episode < episodes and not interrupted():
-            epsilon = epsilon_at(played, epsilon_halving, epsilon_final)
-            obs, _ = worlds.reset(seed=int(rng.integers(2**31)))
+    with closing(envs), run:
+        while run.episode < episodes and not run.interrupted:
+            epsilon = epsilon_at(carry.step, epsilon_decay_steps, epsilon_final)
+            obs, _ = envs.reset(seed=int(rng.integers(2**31)))
             playing = np.ones(num_envs, bool)
             score, length, losses = np.zeros(num_envs), np.zeros(num_envs, int), []
             while playing.any():
                 # (1) Act.
                 explore = rng.random(num_envs) < epsilon
                 action = np.where(explore, rng.integers(num_actions, size=num_envs), act(obs))
-                next_obs, reward, terminated, truncated, _ = worlds.step(action)
+                next_obs, reward, terminated, truncated, _ = envs.step(action)
 
                 # Learn.
-                reward, over, on = (np.asarray(x, np.float32) for x in (reward, terminated, playing))
-                losses.append(float(update(obs, action, reward, next_obs, over, on)))
+                batch = (np.asarray(x, np.float32) for x in (reward, terminated, playing))
+                losses.append(finite(update(obs, action, next_obs, *batch), carry.step))
 
                 score, length = score + reward * playing, length + playing
                 obs, playing = next_obs, playing & ~(terminated | truncated)
-            if not np.isfinite(losses).all():
-                raise FloatingPointError(f"the loss is not finite at step {step}; the last good checkpoint is kept")
-            played += 1
 
             # Report.
-            for i in range(num_envs):
-                step += int(length[i])
-                log.log_episode(step, score[i], length[i], epsilon=epsilon, mean_loss=np.mean(losses))
-            if played % save_interval == 0:
-                save()
+            carry.step = run.log_games(carry.step, score, length, epsilon=epsilon, mean_loss=np.mean(losses))
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
 
-        # Finish.
-        save()
-        log.save(model)
-    worlds.close()
-    if interrupted():
-        raise KeyboardInterrupt
-    plot_charts(log.dir)
-    ice, table = letters(lake), model(np.arange(num_states)).numpy()  # [states, A]
+    run.evaluate(make_envs, eval_episodes)
+    plot_charts(run.dir)
+    ice, table, max_steps = letters(lake), model(np.arange(num_states)).numpy(), lake.spec.max_episode_steps
     q = table.reshape(len(ice), len(ice[0]), num_actions)  # [height, width, A]
-    plot_action_values(log.dir / "action_values.png", ice, q, LEFT_DOWN_RIGHT_UP)
-    plot_policies(log.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
-    max_steps = lake.spec.max_episode_steps
+    plot_action_values(run.dir / "action_values.png", ice, q, LEFT_DOWN_RIGHT_UP)
+    plot_policies(run.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
     success = success_probability(lake.unwrapped.P, greedy_policy(table), max_steps)
-    log.save_evaluation(success_probability=success)
+    run.note(success_probability=success)
     print(f"{env_id}: the greedy policy succeeds with probability {success:.4f} within {max_steps} steps, exactly")
-    log.tell_what_is_there()
+    run.tell()
 
 
 if __name__ == "__main__":

@@ -1,56 +1,54 @@
-r"""REINFORCE: learn to balance a pole by making more likely what went better than usual.
+r"""REINFORCE: balance a pole by making actions more probable that did better than average.
 
-A small network gives each action a probability. It plays several games as it is; then every action that more reward
-than usual followed is made more likely, every other one less, and the games are forgotten.
+A small network gives each action a probability. It plays several games without changing. Actions followed by an
+above-average return become more probable, the others less probable. Then the games are thrown away.
 
     (1) play `num_envs` whole games, every action drawn with its probability
     (2) return of each step: its reward plus gamma times the return of the step after it
     (3) advantage: the returns of all games together, less their mean, divided by their deviation
-    (4) climb the mean of advantage * grad log pi(action | obs)
+    (4) ascend the gradient of the mean of advantage * log pi(action | obs)
 
-Source: Géron, Hands-On Machine Learning, chapter 18, after Williams, Machine Learning 8:229 (1992).
+Source: Géron, Hands-On Machine Learning, chapter 18 (https://github.com/ageron/handson-ml2), after Williams, Machine
+Learning 8:229 (https://doi.org/10.1007/BF00992696).
 
-Differs from the text in (book/reinforce_cartpole.md tells what each is worth):
+Differs from the text in (book/reinforce_cartpole.md):
 
                 here                                     text
-    returns     summed from the last step back           the rewards before it taken in the wrong order
+    returns     summed from the last step back           of the rewards shifted by three steps, with the first
+                                                         two and the last again at the end
     advantage   standardised over all games together     game by game, so that a good and a bad game look alike
     gradient    of the weighted mean, once per update    of every step alone, weighted and averaged afterwards
     games       16 per update, up to 500 steps           5 per update, up to 200 steps
     gamma       0.99                                     0.95
-    optimizer   Adam 0.02                                Adam 0.01
-    output      a logit per action                       the probability of the first of two
-
-With one thing of the text at a time, CartPole-v1 is solved after, median of five seeds: here 608 games, advantage
-720, games 340, one group of five after the other, gamma 720, optimizer 1,056; with these four 990. The text's order
-of rewards does no harm where every reward is 1; its gradients allow 153 steps/s, one per update 10,635.
+    network     128 hidden units, a logit per action     5, the probability of the first of two actions
 
     python recipes/reinforce_cartpole.py
 
-Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 133,789 steps, 10.1 (8.4 to
-11.8) s of training, 15 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
+Five seeds
 
-A game that the time limit ends counts as if nothing came after: there is no critic to say what would have.
+A truncated game counts as if nothing came after it: without a critic there is no estimate of what would have.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
+
 import fire
 import numpy as np
 
-from common import checkpoint
-from common.cli import Count, Fraction, Natural, Positive, Seed, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, strict
 from common.lazy import keras, tf
 from common.networks import mlp
-from common.runlog import RunLog, interruptible
+from common.run import Run, finite
 from envs.checked import make_vec
 
 
-def build_policy(obs_size, num_actions, units=16):
+def build_policy(obs_size, num_actions, hidden_units):
     """Observations [B, D] → logits of every action, [B, A]."""
     obs = keras.Input((obs_size,))
-    logits = keras.layers.Dense(num_actions, name="logits")(mlp(obs, (units,), activation="elu"))
-    return keras.Model(obs, logits, name="policy")
+    hidden = mlp(obs, (hidden_units,), activation="elu")
+    return keras.Model(obs, keras.layers.Dense(num_actions, name="logits")(hidden), name="policy")
 
 
 def discounted_returns(reward, gamma):
@@ -63,7 +61,7 @@ def discounted_returns(reward, gamma):
 
 
 def standardize(values):
-    """Less the mean, divided by the population deviation; [B] → [B]."""
+    """Subtract the mean and divide by the population deviation; [B] → [B]."""
     return (values - values.mean()) / (values.std() + 1e-8)
 
 
@@ -74,58 +72,43 @@ def policy_gradient_loss(logits, action, advantage):
     return -tf.reduce_mean(advantage * log_prob)
 
 
-def make_act(policy):
+def make_act(model):
     """Compiled: obs [N, D] → logits [N, A]."""
-    return tf.function(lambda obs: policy(obs))
+    return tf.function(lambda obs: model(obs))
 
 
-def make_update(policy, optimizer):
-    """Compiled: one gradient step on all steps of several games → loss."""
-    optimizer.build(policy.trainable_variables)
+def make_update(model, optimizer):
+    """Compiled: one gradient step on N games, obs [T, N, D], action [T, N], advantage [B], playing [T, N] → loss."""
+    optimizer.build(model.trainable_variables)
+    obs, steps = tf.TensorSpec([None, *model.input_shape]), partial(tf.TensorSpec, [None, None])
 
-    obs_size = policy.input_shape[1]
-    batch = [tf.TensorSpec([None, obs_size]), tf.TensorSpec([None], tf.int64), tf.TensorSpec([None])]
-
-    @tf.function(input_signature=batch)  # games differ in length, so B is left open and nothing is traced twice
-    def update(obs, action, advantage):
+    # Games differ in length, so T is left open and nothing is traced twice.
+    @tf.function(input_signature=[obs, steps(tf.int64), tf.TensorSpec([None]), steps(tf.bool)])
+    def update(obs, action, advantage, playing):
         with tf.GradientTape() as tape:
-            loss = policy_gradient_loss(policy(obs), action, advantage)
-        optimizer.apply(tape.gradient(loss, policy.trainable_variables), policy.trainable_variables)
+            loss = policy_gradient_loss(model(obs[playing]), action[playing], advantage)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
     return update
 
 
-def play(worlds, act, rng):
+def play(envs, act, rng):
     """One whole game in each of N environments, every action drawn with its probability.
 
     Returns:
         obs [T, N, D], action [T, N], reward [T, N], playing [T, N]; a game that is over waits, `playing` false.
     """
-    obs, _ = worlds.reset(seed=int(rng.integers(2**31)))
-    playing = np.ones(worlds.num_envs, bool)
+    obs, _ = envs.reset(seed=int(rng.integers(2**31)))
+    playing = np.ones(envs.num_envs, bool)
     steps = []
     while playing.any():
         logits = act(obs).numpy()
         action = (logits + rng.gumbel(size=logits.shape)).argmax(-1)  # draws from softmax(logits), Gumbel 1954
-        next_obs, reward, terminated, truncated, _ = worlds.step(action)
+        next_obs, reward, terminated, truncated, _ = envs.step(action)
         steps.append((obs, action, (reward * playing).astype(np.float32), playing))
         obs, playing = next_obs, playing & ~(terminated | truncated)
     return [np.stack(column) for column in zip(*steps, strict=True)]
-
-
-def evaluate(policy, env_id, games, seed):
-    """Returns of `games` whole games in which the most probable action is taken; [games]."""
-    worlds = make_vec(env_id, games, "vectors")
-    act = make_act(policy)
-    obs, _ = worlds.reset(seed=seed)
-    scores, playing = np.zeros(games), np.ones(games, bool)
-    while playing.any():
-        obs, reward, terminated, truncated, _ = worlds.step(act(obs).numpy().argmax(-1))
-        scores += reward * playing
-        playing &= ~(terminated | truncated)
-    worlds.close()
-    return scores
 
 
 def train(
@@ -135,12 +118,13 @@ def train(
     logdir: str = "",
     resume: bool = False,
     num_envs: Count = 16,
-    units: Count = 16,
-    learning_rate: Positive = 0.02,
-    gamma: Fraction = 0.99,
+    hidden_units: Count = 128,
+    learning_rate: Positive = 0.01,
+    gamma: Probability = 0.99,
     solved_at: float = 475.0,
-    save_interval: Count = 10,
+    eval_interval: Natural = 100_000,
     eval_episodes: Natural = 100,
+    save_interval: Count = 20_000,
 ) -> None:
     """Train a policy with REINFORCE until it balances the pole, and save it as a Keras model.
 
@@ -149,46 +133,30 @@ def train(
         episodes: whole games to play at most, rounded up to whole updates.
         seed: of the network, the environments and the actions.
         logdir: folder of the run; runs/reinforce_cartpole/<date-time> if empty.
-        resume: continue the run in logdir from its last checkpoint.
+        resume: continue the run in logdir where it was last saved.
         num_envs: games per update, played side by side.
-        units: width of the hidden layer.
+        hidden_units: width of the hidden layer.
         learning_rate: of Adam, per update.
         gamma: discount per step.
         solved_at: mean return of the last 100 games at which training ends.
-        save_interval: updates between two checkpoints.
-        eval_episodes: games played greedily at the end; 0 for none.
+        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
+        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        save_interval: steps between two saves.
     """
-    arguments = locals()
-
-    # Set up.
-    worlds = make_vec(env_id, num_envs, "vectors")
-    log = RunLog("reinforce_cartpole", arguments, columns=("loss",))
+    run = Run("reinforce_cartpole", locals(), columns=("loss",))
+    make_envs = partial(make_vec, env_id, kind="vectors")
+    envs = make_envs(num_envs)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    policy = build_policy(worlds.single_observation_space.shape[0], int(worlds.single_action_space.n), units)
+    model = build_policy(envs.single_observation_space.shape[0], int(envs.single_action_space.n), hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate)
-    act, update = make_act(policy), make_update(policy, optimizer)
-    step = updates = 0
+    act, update = make_act(model), make_update(model, optimizer)
+    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # no game is on between two updates
 
-    # Every checkpoint lies between two updates, when no game is on: it holds all that the loop carries over.
-    identity = {"recipe": "reinforce_cartpole", "env_id": env_id}
-    tensors = {"model": policy, "optimizer": optimizer}
-
-    def save():
-        state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
-        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
-
-    if log.resumed:
-        state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
-        step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
-        log.load(state["log"])
-    else:
-        save()  # a run that is killed early can be resumed, too
-
-    with log, interruptible() as interrupted:
-        while log.episode < episodes and log.mean_of_last(100) < solved_at and not interrupted():
+    with closing(envs), run:
+        while run.episode < episodes and run.mean_of_last(100) < solved_at and not run.interrupted:
             # (1) Play.
-            obs, action, reward, playing = play(worlds, act, rng)
+            obs, action, reward, playing = play(envs, act, rng)
 
             # (2) Returns.
             returns = discounted_returns(reward, gamma)
@@ -197,31 +165,15 @@ def train(
             advantage = standardize(returns[playing])
 
             # (4) Ascend.
-            loss = float(update(obs[playing], action[playing], advantage))
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}; the last good checkpoint is kept")
-            updates += 1
+            loss = finite(update(obs, action, advantage, playing), carry.step)
 
             # Report.
-            for episode_return, length in zip(reward.sum(0), playing.sum(0), strict=True):
-                step += int(length)
-                log.log_episode(step, episode_return, length, loss=loss)
-            if updates % save_interval == 0:
-                save()
+            carry.step = run.log_games(carry.step, reward.sum(0), playing.sum(0), loss=loss)
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
 
-        # Finish.
-        save()
-        log.save(policy)
-    worlds.close()
-    if interrupted():
-        raise KeyboardInterrupt
-    solved = "solved" if log.mean_of_last(100) >= solved_at else "not solved"
-    print(f"{env_id}: {solved} after {log.episode} games, {step:,} steps and {log.seconds:.1f} s")
-    if eval_episodes:
-        scores = evaluate(policy, env_id, eval_episodes, (seed + 2**29) % 2**30)
-        log.save_evaluation(scores=scores.tolist())
-        print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} greedy games")
-    log.tell_what_is_there()
+    run.evaluate(make_envs, eval_episodes)
+    run.tell()
 
 
 if __name__ == "__main__":

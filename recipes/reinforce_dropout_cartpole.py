@@ -1,55 +1,57 @@
-r"""REINFORCE with dropout: the policy is drawn anew at every step, and so is the gradient that it earns.
+r"""REINFORCE with dropout: dropout samples a new sub-network at each step, in acting and in learning.
 
-The hidden units of the policy fall silent at random while it learns. Each step is played by one of countless thinned
-networks; the gradient must be of the same one, so the same units are silenced again when the games are learnt from.
+A random part of the hidden units is silent at each step. The gradient must be that of the sub-network that acted, so
+the same units are silenced again when the games are learnt from.
 
     (1) play `num_envs` whole games with dropout, every action drawn with its probability
     (2) return of each step: its reward plus gamma times the return of the step after it
     (3) advantage: the returns of all games together, less their mean, divided by their deviation
-    (4) draw the same masks again and climb the mean of advantage * grad log pi(action | obs), each number of the
-        gradient clipped
+    (4) draw the same masks again and ascend the gradient of the mean of advantage * log pi(action | obs)
 
-Source: Neuromatch Academy, W3D4 bonus tutorial, section 3.1, after Williams, Machine Learning 8:229 (1992) and
-Srivastava et al., JMLR 15:1929 (2014).
+Source: Neuromatch Academy, W3D4 bonus tutorial, section 3.1
+(https://deeplearning.neuromatch.io/tutorials/W3D4_BasicReinforcementLearning/chapter_title.html), after Williams,
+Machine Learning 8:229 (https://doi.org/10.1007/BF00992696), and Srivastava et al., JMLR 15:1929
+(https://jmlr.org/papers/v15/srivastava14a.html).
 
-Differs from the text in (book/reinforce_dropout_cartpole.md tells what each is worth):
+Differs from the text in (book/reinforce_dropout_cartpole.md):
 
                 here                                     text
     advantage   standardised over all games together     game by game
     games       16 per update, up to 500 steps           1 per update, up to 1,000 steps asked for
+    gradient    as it is                                 each number clipped to ±1
+    activation  ELU, then dropout                        dropout, then ReLU
     evaluation  without dropout, most probable action    none
     solved      mean of the last 100 games               running mean of game lengths less one, from 10 upwards
 
-CartPole-v1 is solved after, median of five seeds: here 608 games, with the text's advantage 720, without dropout 544,
-without clipping 608, with other masks for the gradient than for the play 608.
-
     python recipes/reinforce_dropout_cartpole.py
 
-Solves CartPole-v1, a mean of 475 over 100 games, on every one of five seeds: 608 games, 150,007 steps, 15.2 (11.6 to
-16.8) s of training, 21 s in all; medians, two cores of a Xeon at 2.5 GHz (`benchmarks/five_seeds.py`).
+Five seeds
 
-A game that the time limit ends counts as if nothing came after: there is no critic to say what would have.
+`diff recipes/reinforce_cartpole.py recipes/reinforce_dropout_cartpole.py` shows what dropout changes. A truncated game
+counts as if nothing came after it: without a critic there is no estimate of what would have.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
+
 import fire
 import numpy as np
 
-from common import checkpoint
-from common.cli import Count, Fraction, Natural, Positive, Seed, UsageError, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, Share, strict
 from common.lazy import keras, tf
 from common.networks import mlp
-from common.runlog import RunLog, interruptible
+from common.run import Run, finite
 from envs.checked import make_vec
 
 
-def build_policy(obs_size, num_actions, units=128, dropout=0.6):
+def build_policy(obs_size, num_actions, hidden_units, dropout):
     """Observations [B, D] → logits of every action, [B, A]; in training a share of the hidden units is silent."""
     obs = keras.Input((obs_size,))
-    hidden = keras.layers.Dropout(dropout)(mlp(obs, (units,), activation="relu"))
-    logits = keras.layers.Dense(num_actions, name="logits")(hidden)
-    return keras.Model(obs, logits, name="policy")
+    hidden = mlp(obs, (hidden_units,), activation="elu")
+    hidden = keras.layers.Dropout(dropout)(hidden)
+    return keras.Model(obs, keras.layers.Dense(num_actions, name="logits")(hidden), name="policy")
 
 
 def discounted_returns(reward, gamma):
@@ -62,7 +64,7 @@ def discounted_returns(reward, gamma):
 
 
 def standardize(values):
-    """Less the mean, divided by the population deviation; [B] → [B]."""
+    """Subtract the mean and divide by the population deviation; [B] → [B]."""
     return (values - values.mean()) / (values.std() + 1e-8)
 
 
@@ -73,67 +75,51 @@ def policy_gradient_loss(logits, action, advantage):
     return -tf.reduce_mean(advantage * log_prob)
 
 
-def seed_masks(policy, mask_seed):
+def seed_masks(model, mask_seed):
     """Let the generator of the dropout begin anew at `mask_seed` [2]; a dropout of 0 has none."""
-    for state in policy.non_trainable_variables:
+    for state in model.non_trainable_variables:
         state.assign(mask_seed)
 
 
-def make_act(policy, training=False):
-    """Compiled: obs [N, D] → logits [N, A]; in training with units silenced, other ones at every call."""
-    return tf.function(lambda obs: policy(obs, training=training))
+def make_act(model):
+    """Compiled: obs [N, D] → logits [N, A] of a sub-network, another one at every call."""
+    return tf.function(lambda obs: model(obs, training=True))
 
 
-def make_update(policy, optimizer):
-    """Compiled: one gradient step on several games → loss."""
-    optimizer.build(policy.trainable_variables)
-    obs_size = policy.input_shape[1]
-    games = [tf.TensorSpec([None, None, obs_size]), tf.TensorSpec([None, None], tf.int64)]
-    rest = [tf.TensorSpec([None]), tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([2], tf.int64)]
+def make_update(model, optimizer):
+    """Compiled: one gradient step on N games, obs [T, N, D], action [T, N], advantage [B], playing [T, N] → loss."""
+    optimizer.build(model.trainable_variables)
+    obs, steps = tf.TensorSpec([None, *model.input_shape]), partial(tf.TensorSpec, [None, None])
 
-    @tf.function(input_signature=games + rest)  # games differ in length, so T is left open and nothing is traced twice
-    def update(obs, action, advantage, playing, mask_seed):
-        seed_masks(policy, mask_seed)
+    # Games differ in length, so T is left open and nothing is traced twice.
+    @tf.function(input_signature=[obs, steps(tf.int64), tf.TensorSpec([None]), steps(tf.bool)])
+    def update(obs, action, advantage, playing):
         with tf.GradientTape() as tape:
-            # [T, N, D] → [T, N, A], one step after the other: the order of the masks.
-            logits = tf.map_fn(lambda obs: policy(obs, training=True), obs, parallel_iterations=1)
+            # One step after the other, as they were played: the masks come in the same order.
+            logits = tf.map_fn(lambda obs: model(obs, training=True), obs, parallel_iterations=1)  # [T, N, A]
             loss = policy_gradient_loss(logits[playing], action[playing], advantage)
-        optimizer.apply(tape.gradient(loss, policy.trainable_variables), policy.trainable_variables)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
     return update
 
 
-def play(worlds, act, rng):
+def play(envs, act, rng):
     """One whole game in each of N environments, every action drawn with its probability.
 
     Returns:
         obs [T, N, D], action [T, N], reward [T, N], playing [T, N]; a game that is over waits, `playing` false.
     """
-    obs, _ = worlds.reset(seed=int(rng.integers(2**31)))
-    playing = np.ones(worlds.num_envs, bool)
+    obs, _ = envs.reset(seed=int(rng.integers(2**31)))
+    playing = np.ones(envs.num_envs, bool)
     steps = []
     while playing.any():
         logits = act(obs).numpy()
         action = (logits + rng.gumbel(size=logits.shape)).argmax(-1)  # draws from softmax(logits), Gumbel 1954
-        next_obs, reward, terminated, truncated, _ = worlds.step(action)
+        next_obs, reward, terminated, truncated, _ = envs.step(action)
         steps.append((obs, action, (reward * playing).astype(np.float32), playing))
         obs, playing = next_obs, playing & ~(terminated | truncated)
     return [np.stack(column) for column in zip(*steps, strict=True)]
-
-
-def evaluate(policy, env_id, games, seed):
-    """Returns of `games` whole games in which the most probable action is taken; [games]."""
-    worlds = make_vec(env_id, games, "vectors")
-    act = make_act(policy)
-    obs, _ = worlds.reset(seed=seed)
-    scores, playing = np.zeros(games), np.ones(games, bool)
-    while playing.any():
-        obs, reward, terminated, truncated, _ = worlds.step(act(obs).numpy().argmax(-1))
-        scores += reward * playing
-        playing &= ~(terminated | truncated)
-    worlds.close()
-    return scores
 
 
 def train(
@@ -143,14 +129,14 @@ def train(
     logdir: str = "",
     resume: bool = False,
     num_envs: Count = 16,
-    units: Count = 128,
-    dropout: Fraction = 0.6,
+    hidden_units: Count = 128,
+    dropout: Share = 0.5,
     learning_rate: Positive = 0.01,
-    clip: Positive = 1.0,
-    gamma: Fraction = 0.99,
+    gamma: Probability = 0.99,
     solved_at: float = 475.0,
-    save_interval: Count = 10,
+    eval_interval: Natural = 100_000,
     eval_episodes: Natural = 100,
+    save_interval: Count = 20_000,
 ) -> None:
     """Train a policy with REINFORCE until it balances the pole, and save it as a Keras model.
 
@@ -159,52 +145,33 @@ def train(
         episodes: whole games to play at most, rounded up to whole updates.
         seed: of the network, the environments and the actions.
         logdir: folder of the run; runs/reinforce_dropout_cartpole/<date-time> if empty.
-        resume: continue the run in logdir from its last checkpoint.
+        resume: continue the run in logdir where it was last saved.
         num_envs: games per update, played side by side.
-        units: width of the hidden layer.
-        dropout: probability that a hidden unit is silent, below 1.
+        hidden_units: width of the hidden layer.
+        dropout: probability that a hidden unit is silent.
         learning_rate: of Adam, per update.
-        clip: every number of the gradient is clipped to plus and minus this.
         gamma: discount per step.
         solved_at: mean return of the last 100 games at which training ends.
-        save_interval: updates between two checkpoints.
-        eval_episodes: games played greedily at the end; 0 for none.
+        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
+        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        save_interval: steps between two saves.
     """
-    arguments = locals()
-    if dropout == 1:
-        raise UsageError("--dropout=1 would silence every unit")
-
-    # Set up.
-    worlds = make_vec(env_id, num_envs, "vectors")
-    log = RunLog("reinforce_dropout_cartpole", arguments, columns=("loss",))
+    run = Run("reinforce_dropout_cartpole", locals(), columns=("loss",))
+    make_envs = partial(make_vec, env_id, kind="vectors")
+    envs = make_envs(num_envs)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    policy = build_policy(worlds.single_observation_space.shape[0], int(worlds.single_action_space.n), units, dropout)
-    optimizer = keras.optimizers.Adam(learning_rate, clipvalue=clip)
-    act, update = make_act(policy, training=True), make_update(policy, optimizer)
-    step = updates = 0
+    model = build_policy(envs.single_observation_space.shape[0], int(envs.single_action_space.n), hidden_units, dropout)
+    optimizer = keras.optimizers.Adam(learning_rate)
+    act, update = make_act(model), make_update(model, optimizer)
+    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # no game is on between two updates
 
-    # Every checkpoint lies between two updates, when no game is on: it holds all that the loop carries over.
-    identity = {"recipe": "reinforce_dropout_cartpole", "env_id": env_id}
-    tensors = {"model": policy, "optimizer": optimizer}
-
-    def save():
-        state = {"step": step, "updates": updates, "rng": rng.bit_generator.state, "log": log.state()}
-        checkpoint.save(log.dir / "checkpoint", step, identity, tensors, state)
-
-    if log.resumed:
-        state, _ = checkpoint.restore(log.dir / "checkpoint", identity, tensors)
-        step, updates, rng.bit_generator.state = state["step"], state["updates"], state["rng"]
-        log.load(state["log"])
-    else:
-        save()  # a run that is killed early can be resumed, too
-
-    with log, interruptible() as interrupted:
-        while log.episode < episodes and log.mean_of_last(100) < solved_at and not interrupted():
+    with closing(envs), run:
+        while run.episode < episodes and run.mean_of_last(100) < solved_at and not run.interrupted:
             # (1) Play.
             mask_seed = rng.integers(2**31, size=2)
-            seed_masks(policy, mask_seed)
-            obs, action, reward, playing = play(worlds, act, rng)
+            seed_masks(model, mask_seed)
+            obs, action, reward, playing = play(envs, act, rng)
 
             # (2) Returns.
             returns = discounted_returns(reward, gamma)
@@ -213,31 +180,16 @@ def train(
             advantage = standardize(returns[playing])
 
             # (4) Ascend.
-            loss = float(update(obs, action, advantage, playing, mask_seed))
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}; the last good checkpoint is kept")
-            updates += 1
+            seed_masks(model, mask_seed)
+            loss = finite(update(obs, action, advantage, playing), carry.step)
 
             # Report.
-            for episode_return, length in zip(reward.sum(0), playing.sum(0), strict=True):
-                step += int(length)
-                log.log_episode(step, episode_return, length, loss=loss)
-            if updates % save_interval == 0:
-                save()
+            carry.step = run.log_games(carry.step, reward.sum(0), playing.sum(0), loss=loss)
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
 
-        # Finish.
-        save()
-        log.save(policy)
-    worlds.close()
-    if interrupted():
-        raise KeyboardInterrupt
-    solved = "solved" if log.mean_of_last(100) >= solved_at else "not solved"
-    print(f"{env_id}: {solved} after {log.episode} games, {step:,} steps and {log.seconds:.1f} s")
-    if eval_episodes:
-        scores = evaluate(policy, env_id, eval_episodes, (seed + 2**29) % 2**30)
-        log.save_evaluation(scores=scores.tolist())
-        print(f"{env_id}: {scores.mean():.2f} ± {scores.std():.2f}, {eval_episodes} greedy games")
-    log.tell_what_is_there()
+    run.evaluate(make_envs, eval_episodes)
+    run.tell()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_of_the_book_runs(program):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.evaluation import evaluate, make_greedy
 from common.saved import load_policy
 from envs.remake import remake
-from recipes.play import evaluate, make_act
 
 MODELS = Path(__file__).parent.parent / "models"
 NAMES = sorted(path.stem for path in MODELS.glob("*.keras"))
@@ -28,13 +28,14 @@ def test_every_model_has_a_card_and_all_together_are_small():
     assert sum(path.stat().st_size for path in MODELS.iterdir()) < 10e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_plays_as_its_card_says(name):
     card = json.loads((MODELS / f"{name}.json").read_text())
     said, games = card["score"], 8 if card["env_id"].startswith("ALE/") else 100
-    worlds = remake(card["env_id"], card["env_kwargs"], games)
-    model = load_policy(MODELS / f"{name}.keras", worlds.single_observation_space, worlds.single_action_space)
-    returns, _ = evaluate(worlds, make_act(model, said["epsilon"], np.random.default_rng(1)), seed=123)
+    envs = remake(card["env_id"], card["env_kwargs"], games)
+    model = load_policy(MODELS / f"{name}.keras", envs.single_observation_space, envs.single_action_space)
+    returns = evaluate(envs, make_greedy(model, said["epsilon"], seed=1), seed=123).returns
     # Both means lie around the true one: five standard errors of their difference.
     assert abs(returns.mean() - said["mean"]) <= 5 * said["deviation"] * (1 / games + 1 / said["games"]) ** 0.5 + 1e-9
 
@@ -50,6 +51,7 @@ for path, obs, out in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_every_model_loads_under_every_backend_and_acts_alike(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
@@ -57,13 +59,13 @@ def test_every_model_loads_under_every_backend_and_acts_alike(backend, tmp_path)
     words, wanted = [], {}
     for name in NAMES:
         card = json.loads((MODELS / f"{name}.json").read_text())
-        worlds = remake(card["env_id"], card["env_kwargs"], 4)
-        rng, seen = np.random.default_rng(0), [worlds.reset(seed=0)[0]]
+        envs = remake(card["env_id"], card["env_kwargs"], 4)
+        rng, seen = np.random.default_rng(0), [envs.reset(seed=0)[0]]
         for _ in range(15):
-            seen.append(worlds.step(rng.integers(worlds.single_action_space.n, size=4))[0])
+            seen.append(envs.step(rng.integers(envs.single_action_space.n, size=4))[0])
         obs = np.concatenate(seen)
         np.save(tmp_path / f"{name}.npy", obs)
-        model = load_policy(MODELS / f"{name}.keras", worlds.single_observation_space, worlds.single_action_space)
+        model = load_policy(MODELS / f"{name}.keras", envs.single_observation_space, envs.single_action_space)
         wanted[name] = model(obs).numpy()
         words += [str(MODELS / f"{name}.keras"), str(tmp_path / f"{name}.npy"), str(tmp_path / f"{name}_out.npy")]
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import difflib
 import io
 import re
 import subprocess
@@ -51,12 +52,11 @@ def test_every_parameter_is_typed_documented_and_read(path):
     assert len(train.args.defaults) == len(parameters), "every parameter has a default"
     documented = re.findall(r"^    (?:    )?(\w+): ", ast.get_docstring(train).split("Args:")[1], re.MULTILINE)
     read = {node.id for node in ast.walk(train) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    through_the_log = {"logdir", "resume"}  # `arguments = locals()` takes them to RunLog
-    assert "if log.resumed:" in path.read_text()
+    through_the_run = {"logdir", "resume"}  # `Run(…, locals(), …)` takes them
     for parameter in parameters:
         assert parameter.annotation is not None, parameter.arg
         assert parameter.arg in documented, f"{parameter.arg} has no line under Args:"
-        assert parameter.arg in read | through_the_log, f"{parameter.arg} is never read"
+        assert parameter.arg in read | through_the_run, f"{parameter.arg} is never read"
     assert documented == [p.arg for p in parameters], "Args: in the order of the signature"
 
 
@@ -70,6 +70,48 @@ def test_each_numbered_step_stands_once_on_the_page_and_once_in_the_code(path):
     assert steps == [str(n + 1) for n in range(len(steps))] and len(steps) >= 2
     marked = sorted(re.findall(r"\((\d)\)", " ".join(comments)))
     assert marked == steps
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_plumbing_is_little_and_handles_nothing_that_a_run_does(path):
+    text, train = path.read_text(), function(path, "train")
+    lines, body = text.splitlines(), train.body[1:]  # below signature and docstring
+    (loop, *_) = (node for node in ast.walk(train) if isinstance(node, ast.While))
+    outside = [
+        line
+        for number, line in enumerate(lines[body[0].lineno - 1 : train.end_lineno], body[0].lineno)
+        if line.strip() and not loop.lineno <= number <= loop.end_lineno
+    ]
+    assert len(outside) <= 30, f"{len(outside)} lines of train are outside its loop"
+    named = re.findall(r"checkpoint|identity|restore|signal|isfinite", text)
+    assert not named, "Run does that"
+
+
+# A variant is a sibling file: how many lines of code may differ, docstrings, comments and the recipe's name aside.
+SIBLINGS = {
+    ("reinforce_cartpole", "reinforce_dropout_cartpole"): 20,
+    ("actor_critic_cartpole", "actor_critic_two_networks"): 30,
+    ("nfq_gridworld", "dqn_gridworld"): 30,
+}
+
+
+def code_lines(name):
+    """The lines of a recipe without docstrings, comments, empty lines and its own name."""
+    text = (ROOT / "recipes" / f"{name}.py").read_text()
+    dropped = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            dropped |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = [re.sub(r"(^|\s+)#.*", "", line) for line in text.splitlines()]
+    return [line.replace(name, "<recipe>") for i, line in enumerate(lines, 1) if i not in dropped and line.strip()]
+
+
+@pytest.mark.parametrize(("one", "other"), SIBLINGS, ids="{}".format)
+def test_a_siblings_diff_is_its_idea(one, other):
+    diff = list(difflib.unified_diff(code_lines(one), code_lines(other), one, other, n=0, lineterm=""))
+    differing = [line for line in diff[2:] if line[0] in "+-"]
+    print("\n".join(diff))  # pytest shows it with -rP, and wherever the test fails
+    assert 0 < len(differing) <= SIBLINGS[one, other], f"{len(differing)} lines differ"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

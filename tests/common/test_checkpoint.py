@@ -62,6 +62,8 @@ def test_what_is_not_finite_is_not_saved(tmp_path):
     broken["model"].set_weights([w * np.nan for w in broken["model"].get_weights()])
     with pytest.raises(FloatingPointError, match="the model is not finite at step 20"):
         checkpoint.save(tmp_path, 20, WHO, broken, {"step": 20})
+    with pytest.raises(FloatingPointError, match="table is not finite at step 20"):
+        checkpoint.save(tmp_path, 20, WHO, network(20), {"step": 20}, {"table": np.array([0.0, np.inf])})
     assert checkpoint.restore(tmp_path, WHO, network(1))[0] == {"step": 10}
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from common.cli import Count, Fraction, Natural, Positive, UsageError, convert, read_words, strict
+from common.cli import Count, Natural, Positive, Probability, UsageError, convert, read_words, strict
 
 KNOWN = {"episodes": Count, "env_id": str, "resume": bool}
 
@@ -56,8 +56,8 @@ def test_words_refused(words, message):
         ("9007199254740993", Natural, 2**53 + 1),
         ("0", Natural, 0),
         ("2.5e-4", Positive, 0.00025),
-        ("1", Fraction, 1.0),
-        ("0", Fraction, 0.0),
+        ("1", Probability, 1.0),
+        ("0", Probability, 0.0),
         ("false", bool, False),
         ("True", bool, True),
         ("1e3", str, "1e3"),
@@ -72,7 +72,7 @@ def test_values(value, hint, expected):
     ("value", "hint"),
     [
         ("0", Count), ("-1", Natural), ("2.5", int), ("many", int), ("inf", Count), ("1e999", int),
-        ("0", Positive), ("-1e-4", Positive), ("nan", Positive), ("1.01", Fraction), ("-0.1", Fraction),
+        ("0", Positive), ("-1e-4", Positive), ("nan", Positive), ("1.01", Probability), ("-0.1", Probability),
         ("fast", float), ("maybe", bool), ("2", bool), ("", int),
     ],
 )  # fmt: skip
@@ -118,7 +118,7 @@ def test_the_words_win_over_guessed_types(capsys):
 def test_resume_takes_the_settings_of_the_run(tmp_path, capsys):
     seen = {}
 
-    def train(env_id: str = "a", episodes: Count = 1, logdir: str = "", resume: bool = False, gamma: Fraction = 0.9):
+    def train(env_id: str = "a", episodes: Count = 1, logdir: str = "", resume: bool = False, gamma: Probability = 0.9):
         seen.update(env_id=env_id, episodes=episodes, logdir=logdir, resume=resume, gamma=gamma)
 
     config = {"arguments": {"env_id": "b", "episodes": 5, "logdir": "elsewhere", "resume": False, "gamma": 0.5}}

@@ -178,6 +178,35 @@ def test_actions_out_of_range_are_refused():
             env.step(action)
 
 
+def test_shortest_ways_by_hand():
+    simple, obstacle = Grid("simple"), Grid("obstacle")
+    assert simple.shortest_ways()[simple.goal] == 5  # straight down from (2, 2) to (7, 2)
+    # Around the blocks at columns 4 and 5: up to the free row 1, right to column 5, down, right, ... to (2, 8).
+    assert obstacle.shortest_ways()[obstacle.goal] == 8
+    assert (simple.shortest_ways()[simple.walls] == 90).all()  # no way leads there: as many as there are cells
+    assert simple.shortest_ways()[~simple.walls].max() == 11  # the corner (7, 8): 5 down, 6 right
+    bombs = Grid("bombs")
+    assert bombs.shortest_ways()[bombs.goal] == 9  # around the bomb at (5, 2), not over it
+
+
+def test_one_walk_to_every_goal():
+    grid = Grid("random_goal", observation="agent_goal_pos", max_steps=7)
+    walks = grid.walk_to_every_goal(lambda obs: np.full(len(obs), RIGHT4))
+    assert len(walks.goals) == 49 and walks.goals.tolist() == grid.goals.tolist()
+    # One step right is (2, 3). Beyond it stands the block: 1 free step, then 6 bumps of -5 within 7 steps.
+    found = dict(zip(walks.goals.tolist(), zip(*walks[1:], strict=True), strict=True))
+    assert found[2 * 10 + 3] == (10, 1, True, 1)
+    assert found[5 * 10 + 5] == (-30, 7, False, 6)
+    assert walks.reached.sum() == 1 and str(walks).startswith(
+        "1 of 49 goals reached, 1 by a shortest way; mean return "
+    )
+
+
+def test_a_world_with_one_goal_is_walked_once():
+    walks = Grid("simple").walk_to_every_goal(lambda obs: np.full(len(obs), DOWN4))
+    assert str(walks) == "1 of 1 goals reached, 1 by a shortest way; mean return 10.00 in 5.00 steps"
+
+
 def test_games_in_progress_go_on_from_their_state():
     """Two worlds that play on alike: one all along, one from what JSON kept of it."""
     first, second = (

@@ -1,5 +1,6 @@
 """The DQN recipe: its targets by hand, its clocks, its seeds, its learning, and what it leaves on disk."""
 
+import inspect
 import json
 import signal
 import subprocess
@@ -9,18 +10,15 @@ import time
 import numpy as np
 import pytest
 
-from common import checkpoint
+from common import checkpoint, run
 from common.cli import UsageError
+from common.files import read_episodes
 from common.lazy import keras, tf
-from common.runlog import read_episodes
 from recipes import dqn_atari
 from recipes.dqn_atari import (
     build_optimizer,
     build_q_network,
-    clipped_loss,
-    due,
     epsilon_at,
-    evaluate,
     make_act,
     make_update,
     td_target,
@@ -31,7 +29,7 @@ PIXELS = "probes/PixelChoice-v0"
 # Half a minute on two cores; the same settings learn nothing at learning rate 0.
 QUICK = {
     "env_id": PIXELS, "num_envs": 8, "buffer_size": 2000, "learning_starts": 200, "epsilon_decay_steps": 400,
-    "learning_rate": 3e-4, "target_interval": 20, "eval_episodes": 20, "eval_epsilon": 0.0,
+    "learning_rate": 3e-4, "target_interval": 20, "eval_interval": 0, "eval_episodes": 20, "eval_epsilon": 0.0,
 }  # fmt: skip
 
 
@@ -44,15 +42,6 @@ def test_target_by_hand():
 def test_a_wrong_shape_is_refused_instead_of_broadcast():
     with pytest.raises(AssertionError):
         td_target(tf.ones((2, 1)), tf.ones(2), tf.ones((2, 3)))
-
-
-def test_clipped_loss_by_hand():
-    # 0.5 * 0.5² = 0.125 and 3 - 0.5 = 2.5; the mean is 1.3125
-    error = tf.Variable([0.5, -3.0])
-    with tf.GradientTape() as tape:
-        loss = clipped_loss(error)
-    np.testing.assert_allclose(loss, 1.3125)
-    np.testing.assert_allclose(tape.gradient(loss, error), [0.25, -0.5])  # (0.5, -1) / 2 rows
 
 
 def linear(weights):
@@ -121,21 +110,14 @@ def test_epsilon_by_hand():
     )
 
 
-@pytest.mark.parametrize("num_envs", [1, 3, 8])
-@pytest.mark.parametrize("interval", [1, 4, 10])
-def test_due_counts_multiples_whatever_the_number_of_environments(num_envs, interval):
-    steps = range(num_envs, 240 + 1, num_envs)
-    assert sum(due(step, interval, num_envs) for step in steps) == 240 // interval
-
-
 @pytest.fixture
 def counted(monkeypatch):
     """Count updates and, after which update each, copies into the target network."""
     events = {"updates": 0, "copies": []}
     original = dqn_atari.make_update
 
-    def make(model, target, opt):
-        update, set_weights = original(model, target, opt), target.set_weights
+    def make(model, target_model, opt):
+        update, set_weights = original(model, target_model, opt), target_model.set_weights
 
         def counting_update(*rows):
             events["updates"] += 1
@@ -145,7 +127,7 @@ def counted(monkeypatch):
             events["copies"].append(events["updates"])
             set_weights(weights)
 
-        target.set_weights = counting_copy
+        target_model.set_weights = counting_copy
         return counting_update
 
     monkeypatch.setattr(dqn_atari, "make_update", make)
@@ -156,9 +138,10 @@ def counted(monkeypatch):
 def test_the_cadence_of_updates_and_copies(tmp_path, counted, num_envs):
     changes = {"num_envs": num_envs, "learning_starts": 80, "target_interval": 7, "eval_episodes": 0}
     train(**{**QUICK, **changes}, episodes=24, logdir=str(tmp_path / "run"))
-    steps = int(read_episodes(tmp_path / "run")["step"][-1])
-    learning = [s for s in range(num_envs, steps + 1, num_envs) if s >= 80]
-    assert counted["updates"] == sum(s // 4 - (s - num_envs) // 4 for s in learning) > 7
+    games, steps = read_episodes(tmp_path / "run")["episode"][-1], read_episodes(tmp_path / "run")["step"][-1]
+    assert steps == 4 * games  # a game has four steps; the fifth only resets, and is not counted
+    # One update at each multiple of 4 steps after 80 are remembered, of which every fifth only reset: after 64.
+    assert counted["updates"] == steps // 4 - 64 // 4 > 7
     assert counted["copies"] == list(range(7, counted["updates"] + 1, 7))
 
 
@@ -170,6 +153,7 @@ def weights(folder):
     return keras.models.load_model(folder / "model.keras").get_weights()
 
 
+@pytest.mark.slow
 def test_one_seed_repeats_bit_for_bit_and_another_differs(tmp_path):
     short = {**QUICK, "episodes": 80, "eval_episodes": 0}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -181,6 +165,7 @@ def test_one_seed_repeats_bit_for_bit_and_another_differs(tmp_path):
         assert z.ndim == 1 or (x != z).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning_rate", [3e-4, 0.0])
 def test_it_learns_from_pixels_and_its_twin_without_learning_does_not(tmp_path, learning_rate):
     settings = {**QUICK, "learning_rate": learning_rate, "episodes": 240}
@@ -190,12 +175,13 @@ def test_it_learns_from_pixels_and_its_twin_without_learning_does_not(tmp_path, 
     assert solved == (learning_rate > 0), score
 
 
+@pytest.mark.slow
 def test_learning_on_the_next_state_as_the_text_does_fails(tmp_path, monkeypatch):
     """The text trains q(s', a) on the target of (s, a): the screen that decided the reward is never seen."""
     original = dqn_atari.make_update
 
-    def as_printed(model, target, opt):
-        update = original(model, target, opt)
+    def as_printed(model, target_model, opt):
+        update = original(model, target_model, opt)
         return lambda obs, action, reward, discount, next_obs: update(next_obs, action, reward, discount, next_obs)
 
     monkeypatch.setattr(dqn_atari, "make_update", as_printed)
@@ -203,6 +189,7 @@ def test_learning_on_the_next_state_as_the_text_does_fails(tmp_path, monkeypatch
     assert np.mean(json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]) < 3
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_and_its_continuation(tmp_path, run_recipe):
     """In subprocesses, from another folder: train, load the model elsewhere, continue, be refused."""
     flags = [f"--{name}={value}" for name, value in {**QUICK, "eval_episodes": 3}.items()]
@@ -211,8 +198,8 @@ def test_the_folder_of_a_run_and_its_continuation(tmp_path, run_recipe):
     )
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
-    assert f"{PIXELS}: " in done.stdout and "run/model.keras" in done.stdout
-    assert done.stderr == "replay memory: 2,000 steps, 0.01 GB when full\n"  # no bar where no terminal is, no chatter
+    assert f"{PIXELS}, step " in done.stdout and "run/model.keras" in done.stdout
+    assert done.stderr == "playing 3 games, greedy\n"  # no bar where no terminal is, no chatter
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert names == {
         "config",
@@ -222,12 +209,18 @@ def test_the_folder_of_a_run_and_its_continuation(tmp_path, run_recipe):
         "events",
         "checkpoint",
         "evaluation",
+        "evaluations",
+        "best",
         "screenshots",
     }
-    assert len(list((run / "screenshots").iterdir())) == 60
+    games = len(read_episodes(run)["episode"])
+    assert 60 <= games < 68  # of eight side by side, those that end with the last one count, too
+    pictures = sorted(path.name for path in (run / "screenshots").iterdir())
+    assert pictures == [f"game_{number:05d}.png" for number in range(1, games + 1)]
     assert len(list((run / "checkpoint").iterdir())) == 2
     config = json.loads((run / "config.json").read_text())
     assert config["recipe"] == "dqn_atari" and config["arguments"]["save_interval"] == 100
+    assert config["arguments"].keys() == inspect.signature(train).parameters.keys()
 
     # The model loads where this repository is not, and says the same.
     obs = np.random.default_rng(0).integers(0, 256, (5, 4, 84, 84), dtype=np.uint8)
@@ -247,11 +240,10 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy")))
     done = run_recipe("dqn_atari", "--logdir=run", "--resume", "--episodes=90")
     assert done.returncode == 0, done.stderr
     after = read_episodes(run)
-    assert (
-        len(after["episode"]) == 90 and (np.diff(after["episode"]) == 1).all() and (np.diff(after["step"]) >= 0).all()
-    )
-    np.testing.assert_array_equal(after["episode_return"][:60], before["episode_return"])
-    assert after["seconds"][60] > before["seconds"][-1]
+    assert 90 <= len(after["episode"]) < 98
+    assert (np.diff(after["episode"]) == 1).all() and (np.diff(after["step"]) >= 0).all()
+    np.testing.assert_array_equal(after["episode_return"][:games], before["episode_return"])
+    assert after["seconds"][games] > before["seconds"][-1] and (after["episode_length"] == 4).all()
 
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for refused in (
@@ -284,7 +276,7 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy")))
         ("--env_id=CartPole-v1", "images are wanted"),
         ("--optimizer=sgd", "adam, rmsprop"),
         ("--resume", "--logdir"),
-        ("--seed=2147483648", "at most"),
+        ("--seed=2147483648", "0 to 1073741824"),
         ("--buffer_size=1e14", "allocate"),
         ("--logdir", "--logdir needs a value"),
         ("200", "--name=value"),
@@ -313,6 +305,7 @@ def test_help_lists_every_flag_and_runs_nothing(tmp_path, run_recipe, no_tensorf
         assert flag in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path, run_recipe):
     settings = {**QUICK, "learning_rate": 1e30, "save_interval": 100}
     flags = [f"--{name}={value}" for name, value in settings.items()]
@@ -323,51 +316,58 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_p
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
     assert all(np.isfinite(w).all() for w in model.get_weights())
     model.set_weights([w * np.nan for w in model.get_weights()])
-    twins = {"model": model, "target": build_q_network((4, 84, 84), 2), "optimizer": build_optimizer("adam", 1e30)}
+    twins = {
+        "model": model,
+        "target_model": build_q_network((4, 84, 84), 2),
+        "optimizer": build_optimizer("adam", 1e30),
+    }
     twins["optimizer"].build(model.trainable_variables)
     state, _ = checkpoint.restore(tmp_path / "run" / "checkpoint", {"recipe": "dqn_atari", "env_id": PIXELS}, twins)
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert state["step"] >= 100  # saved at the first crossing of save_interval or later
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_everything_the_loop_had(tmp_path, monkeypatch):
-    """Spies at the doors: what goes into the last checkpoint comes out of it, all of it, and into use."""
+    """What goes into the last save comes out of it, all of it, and into use; the games in progress begin anew."""
     quick = {**QUICK, "save_memory": True, "eval_episodes": 0, "logdir": str(tmp_path / "run")}
-    doors = {}
+    saves, restores = [], []
+    save, take = run.checkpoint.save, run.checkpoint.Carry.take
 
-    def watch(name):
-        original = getattr(dqn_atari.checkpoint, name)
+    def saving(folder, step, identity, tensors, state, arrays):
+        weights = {name: [v.numpy() for v in tensor.variables] for name, tensor in tensors.items()}
+        saves.append((weights, json.loads(json.dumps(state)), {name: array.copy() for name, array in arrays.items()}))
+        save(folder, step, identity, tensors, state, arrays)
 
-        def door(folder, *rest):
-            result = original(folder, *rest)
-            doors[name] = [[v.numpy() for v in t.variables] for t in rest[-1 if name == "restore" else 2].values()]
-            doors[name + " state"] = result[0] if name == "restore" else rest[3]
-            doors[name + " memory"] = result[1] if name == "restore" else rest[4]
-            return result
+    def taking(self, state, arrays):
+        take(self, state, arrays)
+        tensors, again, arrays = self.parts()
+        restores.append(({name: [v.numpy() for v in t.variables] for name, t in tensors.items()}, again, arrays))
 
-        monkeypatch.setattr(dqn_atari.checkpoint, name, door)
-
-    watch("save")
-    watch("restore")
-    train(**quick, episodes=80)
-    saved = {name: doors[name] for name in ("save", "save state", "save memory")}
-    model, target, optimizer = saved["save"]
-    assert any((x != y).any() for x, y in zip(model, target, strict=True))  # the target lags behind
-    assert int(optimizer[0]) == saved["save state"]["updates"] > 20
-    train(**quick, episodes=81, resume=True)
-    for group, twin in zip(saved["save"], doors["restore"], strict=True):
-        for x, y in zip(group, twin, strict=True):
+    monkeypatch.setattr(run.checkpoint, "save", saving)
+    monkeypatch.setattr(run.checkpoint.Carry, "take", taking)
+    train(**quick, episodes=88)
+    weights, state, arrays = saves[-1]
+    assert any((x != y).any() for x, y in zip(weights["model"], weights["target_model"], strict=True))  # it lags behind
+    assert int(weights["optimizer"][0]) == state["updates"] > 20 and "memory.frames" in arrays
+    first = len(saves)
+    train(**quick, episodes=96, resume=True)
+    (back, state_back, arrays_back) = restores[0]
+    for name in weights:
+        for x, y in zip(weights[name], back[name], strict=True):
             np.testing.assert_array_equal(x, y)
-    assert json.loads(json.dumps(saved["save state"])) == doors["restore state"]
-    assert saved["save memory"].keys() == doors["restore memory"].keys()
-    later = doors["save state"]
-    assert later["step"] > saved["save state"]["step"] and later["updates"] > saved["save state"]["updates"]
-    position, size = doors["save memory"]["cursor"]
-    grown = (later["step"] - saved["save state"]["step"]) // 8
-    assert size == saved["save memory"]["cursor"][1] + grown  # it went on in the old memory
-    np.testing.assert_array_equal(doors["save memory"]["frames"][: size - grown], saved["save memory"]["frames"])
+    assert {name: state[name] for name in state_back} == json.loads(json.dumps(state_back))
+    assert arrays.keys() == arrays_back.keys()
+    _, later, memory = saves[-1]
+    assert len(saves) > first and later["updates"] > state["updates"]
+    assert later["step"] == state["step"] + 4 * 8  # new games, each counted from its beginning
+    grown = memory["memory.cursor"][1] - arrays["memory.cursor"][1]
+    assert grown == 4  # it went on in the old memory
+    np.testing.assert_array_equal(memory["memory.frames"][:-grown], arrays["memory.frames"])
+    assert (read_episodes(tmp_path / "run")["episode_length"] == 4).all()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_once_can_be_resumed(tmp_path, run_recipe):
     command = [sys.executable, dqn_atari.__file__, *(f"--{n}={v}" for n, v in QUICK.items()), "--episodes=50"]
     process = subprocess.Popen([*command, "--logdir=run"], cwd=tmp_path, stderr=subprocess.DEVNULL)
@@ -376,7 +376,7 @@ def test_a_run_killed_at_once_can_be_resumed(tmp_path, run_recipe):
     process.wait()
     done = run_recipe("dqn_atari", "--logdir=run", "--resume")
     assert done.returncode == 0, done.stderr
-    assert len(read_episodes(tmp_path / "run")["episode"]) == 50
+    assert 50 <= len(read_episodes(tmp_path / "run")["episode"]) < 58
 
 
 def wait_for(path, lines=0):
@@ -387,6 +387,7 @@ def wait_for(path, lines=0):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_exits_130(tmp_path):
     command = [
         sys.executable,
@@ -402,14 +403,6 @@ def test_ctrl_c_saves_and_exits_130(tmp_path):
     assert process.returncode == 130 and "Traceback" not in err and err.strip().endswith("interrupted")
     names = {path.name.split(".")[0] for path in (tmp_path / "run").iterdir()}
     assert {"model", "learning_curve", "checkpoint"} <= names
-
-
-def test_evaluation_plays_whole_games_once_per_environment():
-    blind = build_q_network((4, 84, 84), 2)
-    scores = evaluate(blind, PIXELS, games=64, seed=0, epsilon=1.0)
-    assert scores.shape == (64,)
-    assert abs(scores.mean() - 2) < 5 * 1 / 8  # four coin tosses: mean 2, deviation 1; five standard errors of 64 games
-    assert set(scores) <= {0, 1, 2, 3, 4}
 
 
 def test_settings_that_contradict_each_other_are_refused_in_python_too(tmp_path):

@@ -43,6 +43,7 @@ def test_an_export_acts_as_the_model_in_its_own_runtime(run, tmp_path, capsys, f
         export(run=str(run), format=format, out=str(out))
 
 
+@pytest.mark.slow
 def test_states_that_are_numbers_and_pixels_that_are_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     state = keras.Input((), dtype="int32")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.cli import UsageError
-from common.runlog import read_episodes
+from common.files import read_episodes
 from recipes.hardcoded_cartpole import build_policy, choose, train
 
 

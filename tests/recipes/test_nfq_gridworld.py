@@ -8,16 +8,12 @@ import pytest
 from common import checkpoint
 from common.cli import UsageError
 from common.lazy import keras, tf
-from envs.grids import Grid
 from recipes import nfq_gridworld
 from recipes.nfq_gridworld import (
     build_optimizer,
     build_q_network,
-    due,
-    evaluate,
     make_act,
     make_update,
-    shortest_ways,
     squared_error,
     td_target,
     train,
@@ -60,7 +56,7 @@ def batch(seed, minibatches=2, rows=8):
 def test_one_trace_and_a_falling_loss():
     keras.utils.set_random_seed(0)
     model = build_q_network((4,), 4)
-    act, update = make_act(model), make_update(model, build_optimizer(3e-3, 10_000), 0.9)
+    act, update = make_act(model), make_update(model, model, build_optimizer(3e-3, 10_000), 0.9)
     losses = [float(update(*batch(0))) for _ in range(150)]
     assert losses[-1] < 0.3 * losses[0]
     update(*batch(1))
@@ -74,7 +70,7 @@ def test_an_update_is_one_step_on_each_minibatch():
     obs = keras.Input((1,))
     model = keras.Model(obs, keras.layers.Dense(2, use_bias=False)(obs))
     model.set_weights([np.zeros((1, 2))])
-    update = make_update(model, keras.optimizers.SGD(0.1), gamma=0.5)
+    update = make_update(model, model, keras.optimizers.SGD(0.1), gamma=0.5)
     one = np.ones((2, 1, 1), np.float32)
     action, zero = np.array([[0], [0]]), np.zeros((2, 1), np.float32)
     update(one, action, np.array([[1.0], [1.0]], np.float32), one, zero)
@@ -82,40 +78,10 @@ def test_an_update_is_one_step_on_each_minibatch():
     np.testing.assert_allclose(model.get_weights()[0], [[0.38, 0]], atol=1e-6)
 
 
-@pytest.mark.parametrize("interval", [1, 25, 100])
-def test_due_counts_multiples_in_batches_of_any_size(interval):
-    rng, count, multiples = np.random.default_rng(0), 0, 0
-    for size in rng.integers(1, 33, size=100):
-        count += int(size)
-        multiples += due(count, interval, int(size))
-    assert multiples == count // interval
-
-
-def test_shortest_ways_by_hand():
-    simple, obstacle = Grid("simple"), Grid("obstacle")
-    assert shortest_ways(simple)[simple.goal] == 5  # straight down from (2, 2) to (7, 2)
-    # Around the blocks at columns 4 and 5: up to the free row 1, right to column 5, down, right, ... to (2, 8).
-    assert shortest_ways(obstacle)[obstacle.goal] == 8
-    assert (shortest_ways(simple)[simple.walls] == 90).all()  # no way leads there: as many as there are cells
-    assert shortest_ways(simple)[~simple.walls].max() == 11  # the corner (7, 8): 5 down, 6 right
-    bombs = Grid("bombs")
-    assert shortest_ways(bombs)[bombs.goal] == 9  # around the bomb at (5, 2), not over it
-
-
-def test_evaluation_walks_greedily_once_per_goal():
-    grid = Grid("random_goal", observation="agent_goal_pos", max_steps=7)
-    obs = keras.Input((4,))
-    right = keras.Model(obs, keras.layers.Dense(4, bias_initializer=lambda *_, **__: np.array([0.0, 1, 0, 0]))(obs * 0))
-    width = grid.shape[1]
-    returns, lengths, reached = evaluate(right, grid, np.array([2 * width + 3, 5 * width + 5]))
-    # One step right is (2, 3). Beyond it stands the block: 1 free step, then 6 bumps of -5 within 7 steps.
-    assert returns.tolist() == [10, -30] and lengths.tolist() == [1, 7] and reached.tolist() == [True, False]
-
-
 def remembered(folder):
     """What the last checkpoint's replay memory holds: obs, action, reward, next_obs, terminated."""
     arrays = {path.stem: np.load(path) for path in checkpoint.checkpoints(folder / "checkpoint")[-1].glob("*.npy")}
-    return tuple(arrays[name] for name in ("obs", "action", "reward", "next_obs", "terminated"))
+    return tuple(arrays[f"memory.{name}"] for name in ("obs", "action", "reward", "next_obs", "terminated"))
 
 
 def test_what_is_remembered_of_games_that_end(tmp_path):
@@ -144,6 +110,7 @@ def learnt(folder):
     return ((found["returns"] == 10) & (found["lengths"] == found["shortest"])).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (0.0, 100)])
 def test_it_walks_the_shortest_ways_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
     train(**{**QUICK, "learning_rate": learning_rate, "episodes": episodes}, logdir=str(tmp_path / "run"))
@@ -152,6 +119,7 @@ def test_it_walks_the_shortest_ways_and_its_twin_without_learning_does_not(tmp_p
     assert pictures == {"learning_curve.png", "grid.png", "state_values.png", "action_values.png", "policy.png"}
 
 
+@pytest.mark.slow
 def test_the_texts_broadcast_loss_does_not_find_the_ways(tmp_path, monkeypatch):
     monkeypatch.setattr(nfq_gridworld, "squared_error", as_printed)
     train(**{**QUICK, "episodes": 400}, logdir=str(tmp_path / "run"))  # of 200 steps nearly all: as many updates

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from common.cli import UsageError
-from common.lazy import keras, tf
+from common.evaluation import evaluate, make_greedy
+from common.lazy import keras
 from envs.remake import remake
-from recipes import hardcoded_cartpole
-from recipes.play import evaluate, make_act, play
+from recipes import hardcoded_cartpole, reinforce_cartpole
+from recipes.play import play
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,31 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     hardcoded_cartpole.train(episodes=2, logdir=str(folder))
     return folder
+
+
+class Killed(BaseException):
+    """What no recipe can catch."""
+
+
+def test_a_run_that_was_killed_is_played_as_it_was_saved_and_that_is_said(tmp_path, capsys, monkeypatch):
+    """A policy killed after some games: the model is that of its last save, which the output names."""
+    original, folder = reinforce_cartpole.Run.log_games, tmp_path / "killed"
+
+    def dying(self, *args, **own):
+        step = original(self, *args, **own)
+        if self.episode >= 12:
+            raise Killed
+        return step
+
+    monkeypatch.setattr(reinforce_cartpole.Run, "log_games", dying)
+    for interval, said in (
+        (1, "the model was saved at step "),
+        (100_000, "the model is untrained, it was saved at step 0"),
+    ):
+        with pytest.raises(Killed):
+            reinforce_cartpole.train(num_envs=4, save_interval=interval, logdir=str(folder / str(interval)))
+        play(run=str(folder / str(interval)), episodes=2)
+        assert f"{folder / str(interval)}: {said}" in capsys.readouterr().out
 
 
 def table_model(path, actions, states=16):
@@ -42,30 +68,12 @@ def test_the_score_is_that_of_the_policy(run, capsys):
     assert capsys.readouterr().out.strip() == said  # its own seeds: the same games again
 
 
-def test_epsilon_is_the_share_of_random_actions():
-    policy = keras.Sequential([keras.Input((1,)), keras.layers.Dense(4, use_bias=False)])
-    policy.set_weights([np.array([[0.0, 0, 1, 0]])])
-    act = make_act(policy, 0.4, np.random.default_rng(0))
-    actions = np.concatenate([act(np.ones((100, 1), np.float32)) for _ in range(100)])
-    counts = np.bincount(actions, minlength=4) / actions.size
-    np.testing.assert_allclose(counts, [0.1, 0.1, 0.7, 0.1], atol=5 * 0.5 / np.sqrt(10_000))  # five standard errors
-
-
-def test_every_game_counts_once_and_whole():
-    """On the chain that never ends each step pays 1 and the time limit truncates: what comes after does not count."""
-    worlds = remake("probes/Endless-v0", {}, 3)
-    returns, lengths = evaluate(worlds, lambda obs: np.zeros(3, int), seed=0)
-    assert len(set(returns)) == 1 and returns.tolist() == lengths.tolist() and returns[0] > 1
-
-
 def test_a_film_of_whole_games(run):
     play(run=str(run), episodes=1, video=True, video_episodes=2)
     seeds, pictures = 2**29, 0
-    world = remake("CartPole-v1", {}, 1)
-    policy = tf.function(keras.models.load_model(run / "model.keras"))
+    env, act = remake("CartPole-v1", {}, 1), make_greedy(keras.models.load_model(run / "model.keras"))
     for game in range(2):
-        _, length = evaluate(world, lambda obs: policy(obs).numpy().argmax(-1), seeds + game)
-        pictures += int(length[0]) + 1
+        pictures += int(evaluate(env, act, seeds + game).lengths[0]) + 1
     film = imageio.imread(run / "play.mp4")
     assert film.shape == (pictures, 400, 600, 3)
     assert film.std() > 5  # something is drawn
@@ -93,6 +101,7 @@ def test_a_grid_as_text_and_in_a_film(tmp_path, capsys, monkeypatch):
     assert imageio.imread("play.mp4").shape == (6, 288, 320, 3)
 
 
+@pytest.mark.slow
 def test_what_the_agent_sees_of_pixels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frames = keras.Input((4, 84, 84), dtype="uint8")

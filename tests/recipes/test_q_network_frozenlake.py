@@ -41,7 +41,7 @@ def test_one_update_is_the_tables_update():
     model.set_weights([table])
     update = make_update(model, keras.optimizers.SGD(0.25), gamma=0.5)
     f = lambda *numbers: np.array(numbers, np.float32)  # noqa: E731
-    update(np.array([0, 1]), np.array([0, 1]), f(1, 3), np.array([1, 2]), f(0, 1), f(1, 1))
+    update(np.array([0, 1]), np.array([0, 1]), np.array([1, 2]), f(1, 3), f(0, 1), f(1, 1))
     # Two games: Q[0, 0] moves by 0.25 * 2 * (1 + 0.5 * 2 - 0.5) / 2 = 0.375, Q[1, 1] by 0.25 * 2 * (3 - 2) / 2 = 0.25.
     wanted = table + [[0.375, 0], [0, 0.25], [0, 0]]
     np.testing.assert_allclose(model.get_weights()[0], wanted, atol=1e-6)
@@ -53,7 +53,7 @@ def test_one_trace_and_a_falling_loss():
     model = build_q_network(16, 4)
     act, update = make_act(model), make_update(model, keras.optimizers.SGD(0.5), 0.99)
     rng, ones = np.random.default_rng(0), np.ones(8, np.float32)
-    batch = rng.integers(16, size=8), rng.integers(4, size=8), ones, rng.integers(16, size=8), ones, ones
+    batch = rng.integers(16, size=8), rng.integers(4, size=8), rng.integers(16, size=8), ones, ones, ones
     losses = [float(update(*batch)) for _ in range(50)]
     assert losses[-1] < 0.1 * losses[0]
     np.testing.assert_array_equal(act(np.arange(16)), model(np.arange(16)).numpy().argmax(-1))
@@ -62,9 +62,10 @@ def test_one_trace_and_a_falling_loss():
 
 
 def test_epsilon_by_hand():
-    assert [epsilon_at(played, 50, 0.1) for played in (0, 50, 100, 10_000)] == [1, 0.5, pytest.approx(1 / 3), 0.1]
+    assert [epsilon_at(step, 50, 0.1) for step in (0, 50, 100, 10_000)] == [1, 0.5, pytest.approx(1 / 3), 0.1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learning_rate", "episodes"), [(0.5, 6400), (0.0, 320)])
 def test_it_learns_the_lake_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
     train(seed=11, logdir=str(tmp_path / "run"), learning_rate=learning_rate, episodes=episodes)

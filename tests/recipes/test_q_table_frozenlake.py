@@ -18,7 +18,7 @@ def test_target_by_hand():
 
 
 def test_noise_by_hand():
-    assert [noise_at(game, 0.5, 300) for game in (0, 300, 600, 2700)] == [0.5, 0.25, 0.5 / 3, 0.05]
+    assert [noise_at(step, 0.5, 300) for step in (0, 300, 600, 2700)] == [0.5, 0.25, 0.5 / 3, 0.05]
 
 
 def test_step_size_by_hand():
@@ -45,7 +45,8 @@ def test_the_texts_noise_is_whole_numbers_and_never_shrinks():
 
 def test_the_model_is_the_table():
     table = np.arange(12.0).reshape(4, 3)
-    model = build_table_model(table)
+    model = build_table_model(4, 3)
+    model.set_weights([table])
     np.testing.assert_array_equal(model(np.array([2, 0])), [[6, 7, 8], [0, 1, 2]])
 
 
@@ -79,8 +80,8 @@ def test_values_of_a_lake_known_by_hand(tmp_path):
 
 def test_only_termination_stops_the_bootstrap(tmp_path):
     # Two free cells, no goal, games of one step: each is truncated. A value of 1 is what the table believes of the next
-    # state, so the first target is 0.99 * 1; if the cut counted as an end, it would be 0.
-    train(lake(["SF"], 1), episodes=4, logdir=str(tmp_path / "run"), step_size_halving=1)
+    # state, so the first target is 0.99 * 1; if the time limit counted as an end, it would be 0.
+    train(lake(["SF"], 1), episodes=4, logdir=str(tmp_path / "run"), step_size_decay_visits=1)
     q = learnt(tmp_path / "run")
     assert q[0].max() > 0.9
     # A hole does end it: the same step into one is worth 0 at once.
@@ -92,6 +93,7 @@ def success(folder):
     return json.loads((folder / "evaluation.json").read_text())["success_probability"]
 
 
+@pytest.mark.slow
 def test_it_learns_the_best_policy(tmp_path):
     train(seed=11, logdir=str(tmp_path / "run"))
     assert success(tmp_path / "run") == pytest.approx(0.740165, abs=1e-6)
@@ -101,11 +103,12 @@ def test_it_learns_the_best_policy(tmp_path):
 
 
 def test_its_twin_that_does_not_learn_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(q_table_frozenlake, "step_size", lambda visits, halving: 0.0)
+    monkeypatch.setattr(q_table_frozenlake, "step_size", lambda visits, decay_visits: 0.0)
     train(seed=11, logdir=str(tmp_path / "run"))
     assert success(tmp_path / "run") < 0.1
 
 
+@pytest.mark.slow
 def test_with_the_texts_discount_it_learns_what_is_best_there(tmp_path):
     train(seed=11, gamma=0.95, logdir=str(tmp_path / "run"))
     assert success(tmp_path / "run") == pytest.approx(0.729766, abs=1e-6)

@@ -1,0 +1,108 @@
+"""Whole games apart from training: greedy, each in an environment of its own, each counted once."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from common.files import exact, read_csv, replacing, write_text
+from common.lazy import tf
+from common.progress import Progress
+
+
+class Scores(NamedTuple):
+    """What G whole games brought."""
+
+    returns: np.ndarray  # [G], undiscounted and unclipped
+    lengths: np.ndarray  # [G], steps
+
+    def __str__(self):
+        mean, deviation, low, high = (f(self.returns) for f in (np.mean, np.std, np.min, np.max))
+        return f"{mean:.2f} ± {deviation:.2f}, {low:g} to {high:g}, length {self.lengths.mean():.1f}"
+
+
+@functools.lru_cache(maxsize=2)
+def first_output(model):
+    """Compiled, once for each model: obs [N, ...] → the model's output [N, A], of several outputs the first."""
+
+    @tf.function
+    def forward(obs):
+        outputs = model(obs)
+        return outputs[0] if isinstance(outputs, list | tuple) else outputs
+
+    return forward
+
+
+def make_greedy(model, epsilon=0.0, seed=0):
+    """How a trained model acts: obs [N, ...] → the actions of the highest output [N], random ones with `epsilon`."""
+    forward, rng = first_output(model), np.random.default_rng(seed)
+
+    def act(obs):
+        outputs = forward(obs).numpy()  # [N, A]
+        explore = rng.random(len(outputs)) < epsilon
+        return np.where(explore, rng.integers(outputs.shape[-1], size=len(outputs)), outputs.argmax(-1))
+
+    return act
+
+
+def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
+    """Play one whole game in each of N environments; says beforehand how many, and shows how far it is.
+
+    Args:
+        envs: vector of environments in which `terminated` and `truncated` mean the end of a game.
+        act: obs [N, ...] → actions [N].
+        seed: of the environments.
+        how: a word for the way of acting.
+        stopped: asked before every step whether to give up.
+
+    Returns:
+        Scores of N games; None if it was stopped.
+    """
+    count = envs.num_envs
+    progress = Progress(count, "game", title=f"playing {count} {'game' if count == 1 else 'games'}, {how}")
+    obs, _ = envs.reset(seed=seed)
+    returns, lengths, playing = np.zeros(count), np.zeros(count, int), np.ones(count, bool)
+    while playing.any() and not stopped():
+        obs, reward, terminated, truncated, _ = envs.step(act(obs))
+        returns += reward * playing
+        lengths += playing
+        ended = playing & (terminated | truncated)
+        playing &= ~ended
+        progress.update(int(ended.sum()), step=f"{lengths.max():,}")
+    progress.close()
+    return None if playing.any() else Scores(returns, lengths)
+
+
+class Evaluations:
+    """The evaluations of one run: `evaluations.csv`, a line each, and the best network, `best.keras`.
+
+    Args:
+        folder: of the run.
+    """
+
+    COLUMNS = ("step", "episode", "seconds", "games", "mean", "deviation", "min", "max", "length")
+
+    def __init__(self, folder):
+        self.folder, self.path, self.rows = folder, folder / "evaluations.csv", []
+
+    def load(self, step):
+        """Go on from what was measured until `step`; what is later will come again."""
+        if self.path.exists():
+            rows = zip(*read_csv(self.path).values(), strict=True)
+            self.rows = [row for row in rows if row[0] <= step]
+            self._write()
+
+    def add(self, step, episode, seconds, scores, model):
+        """A line, in place of one of the same step; the network is kept if none before was better."""
+        mean, others = scores.returns.mean(), [row for row in self.rows if row[0] != step]
+        best = max((row[self.COLUMNS.index("mean")] for row in others), default=-np.inf)
+        statistics = (mean, *(f(scores.returns) for f in (np.std, np.min, np.max)), scores.lengths.mean())
+        self.rows = [*others, (step, episode, seconds, len(scores.returns), *statistics)]
+        self._write()
+        if mean >= best:
+            with replacing(self.folder / "best.keras") as temporary:
+                model.save(temporary)
+
+    def _write(self):
+        lines = [",".join(map(exact, row)) for row in self.rows]
+        write_text(self.path, "\n".join([",".join(self.COLUMNS), *lines]) + "\n")

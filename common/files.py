@@ -1,0 +1,59 @@
+"""Files that are whole or not there, and the tables that a run keeps in them."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`, with its suffix; it replaces `path` if the block succeeds."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.new{path.suffix}")  # one name: the next write clears a killed one's
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def sync(path):
+    """Wait until the file is on the disk, so that a rename never comes before the content."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_text(path, text):
+    """Write a text file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path, value):
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_csv(path):
+    """A table, a line of names above lines of numbers, as a dict of float arrays, one per column."""
+    with open(path) as file:
+        names = file.readline().strip().split(",")
+        rows = [line for line in file if line.endswith("\n")]  # not one that is being written, or never was
+    numbers = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, len(names)))
+    return dict(zip(names, numbers.T, strict=True))
+
+
+def exact(value):
+    """A number in as many digits as it takes to read the same one again."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def read_episodes(folder):
+    """`episodes.csv` of a run, one entry per game."""
+    return read_csv(Path(folder) / "episodes.csv")

@@ -1,0 +1,141 @@
+"""What is recorded of the games of a run: lines in `episodes.csv`, TensorBoard points, the line on the console."""
+
+import collections
+import contextlib
+import math
+import time
+
+import numpy as np
+
+from common.cli import UsageError
+from common.files import exact, read_episodes, sync, write_text
+from common.lazy import tf
+from common.progress import Progress
+
+COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
+POINT_SECONDS = 0.05  # a TensorBoard point takes longer than some games
+RATE_SECONDS = 5  # steps/s are those of about the last so many
+
+
+class EpisodeLog:
+    """The games of one run.
+
+    Args:
+        folder: of the run.
+        columns: the recipe's own columns.
+        total: games that there will be.
+    """
+
+    def __init__(self, folder, columns, total):
+        self.folder, self.path, self.total = folder, folder / "episodes.csv", total
+        self.columns = (*COLUMNS, *columns)
+        self.episode, self.returns, self.tally = 0, collections.deque(maxlen=100), Tally()
+        self.csv = self.events = self.progress = None
+        self.last_point = -math.inf
+
+    def create(self):
+        """Begin an empty table."""
+        write_text(self.path, ",".join(self.columns) + "\n")
+
+    def load(self, state):
+        """Continue after `state`: lines that were written later are dropped, for their games will come again."""
+        lines = self.path.read_text().splitlines(keepends=True)
+        if len(lines) < 1 + state["episode"]:
+            raise UsageError(f"{self.path} is damaged: it lacks games that the checkpoint knows of")
+        write_text(self.path, "".join(lines[: 1 + state["episode"]]))
+        self.episode = state["episode"]
+        self.returns.extend(read_episodes(self.folder)["episode_return"])
+        self.tally.load(state["tally"])
+
+    def state(self):
+        """What `load` needs, as JSON can hold it."""
+        return {"episode": self.episode, "tally": self.tally.state()}
+
+    def open(self, step):
+        """Open the files and show the bar; `step` is where the count of steps stands."""
+        self.csv = open(self.path, "a", newline="")
+        self.events = tf.summary.create_file_writer(str(self.folder))
+        self.progress = Progress(self.total, "game", min(self.episode, self.total))
+        self.rate, self.rate_from = None, (time.monotonic(), step)
+
+    def add(self, step, seconds, episode_return, episode_length, own):
+        """A line for one game, not yet sure to be on the disk."""
+        self.episode += 1
+        self.returns.append(float(episode_return))
+        numbers = (self.episode, step, round(seconds, 3), episode_return, episode_length)
+        row = dict(zip(COLUMNS, map(exact, numbers), strict=True)) | {
+            name: f"{float(x):.7g}" for name, x in own.items()
+        }
+        self.csv.write(",".join(row[name] for name in self.columns) + "\n")
+
+    def publish(self, step, values):
+        """After some games: their lines on the disk, the bar, and a point of their means in every TensorBoard curve."""
+        self.csv.flush()
+        means, now = {name: float(np.mean(value)) for name, value in values.items()}, time.monotonic()
+        then, before = self.rate_from
+        if self.rate is None or now - then > RATE_SECONDS:
+            self.rate, self.rate_from = (step - before) / max(now - then, 1e-9), (now, step)
+        if now - self.last_point > POINT_SECONDS:
+            self.last_point = now
+            self.points(step, {**means, "steps_per_second": self.rate})
+        shown = {"return": f"{means['episode_return']:.4g}", "step": f"{step:,}"}
+        if "epsilon" in means:
+            shown["epsilon"] = f"{means['epsilon']:.3g}"
+        self.progress.update(np.size(values["episode_return"]), **shown, **{"steps/s": f"{self.rate:.0f}"})
+
+    def points(self, step, values):
+        """One TensorBoard point in each of the curves."""
+        try:
+            with self.events.as_default():
+                for name, value in values.items():
+                    tf.summary.scalar(name, value, step=int(step))
+        except tf.errors.OpError as error:
+            raise OSError(f"the event file cannot be written: {error.message}") from None
+
+    def sync(self):
+        """Wait until every line is on the disk."""
+        self.csv.flush()
+        sync(self.path)
+
+    def close(self):
+        """Close what is open, but for the event file, which a last evaluation may need."""
+        for close in (self.progress.close, self.csv.close, self.events.flush):
+            with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk was named before
+                close()
+
+
+class Tally:
+    """Return, length and sums of own columns of N games that run side by side, each of its game in progress."""
+
+    def __init__(self):
+        self.sums = {}
+
+    def add(self, reward, playing, ended, own):
+        """One step more.
+
+        Args:
+            reward: [N].
+            playing: [N] bool, false where the environment only reset.
+            ended: [N] bool, the game is over.
+            own: dict name → numbers or [N].
+
+        Returns:
+            List of (return, length, means of own columns over the steps) of the games that ended.
+        """
+        for name, value in {"reward": reward, "length": 1, **own}.items():
+            self.sums[name] = self.sums.get(name, np.zeros(len(playing))) + np.where(playing, value, 0)
+        games = []
+        for i in np.flatnonzero(ended):
+            length = int(self.sums["length"][i])
+            games.append((float(self.sums["reward"][i]), length, {n: float(self.sums[n][i]) / length for n in own}))
+        for sums in self.sums.values():
+            sums[ended] = 0
+        return games
+
+    def state(self):
+        """What `load` needs, as JSON can hold it."""
+        return {name: sums.tolist() for name, sums in self.sums.items()}
+
+    def load(self, state):
+        """Go on from `state`."""
+        self.sums = {name: np.array(sums) for name, sums in state.items()}

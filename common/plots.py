@@ -1,0 +1,211 @@
+"""Pictures: learning curves, and what was learnt on a grid (state values, action values as a compass, arrows).
+
+A map of a grid is a list of rows of letters, of which `#` is a wall and `.` a free cell; any other letter is written
+into its cell. Values are [height, width] arrays, action values [height, width, actions], NaN where nothing is to be
+shown, and `moves` tells what each action does: its (dy, dx). No display is needed, none is asked for.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from common.files import read_csv, read_episodes, replacing
+
+ARROWS = {(-1, 0): "↑", (0, 1): "→", (1, 0): "↓", (0, -1): "←", (0, 0): "·"}
+NAMES = {(-1, 0): "up", (0, 1): "right", (1, 0): "down", (0, -1): "left", (0, 0): "stay"}
+COMPASS = {(-1, 0): (0, 1), (0, 1): (1, 2), (1, 0): (2, 1), (0, -1): (1, 0), (0, 0): (0, 0)}
+
+
+def new_figure(width, height):
+    """An empty matplotlib figure, in inches; no display is needed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure, path):
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def save_image(pixels, path):
+    """Write [height, width] bytes as a gray PNG, whole or not at all; its folder is made."""
+    from matplotlib.image import imsave
+
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        imsave(temporary, np.repeat(pixels[..., None], 3, axis=-1))  # RGB: a colour map is off by one at times
+
+
+def rolling(values, window):
+    """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays like `values`."""
+    first = np.maximum(np.arange(len(values)) + 1 - window, 0)
+    count = np.arange(len(values)) + 1 - first
+    centred = values - values.mean()  # sums of squares lose digits far from 0
+    sums, squares = (np.concatenate([[0.0], np.cumsum(x)]) for x in (centred, centred**2))
+    mean = (sums[1:] - sums[first]) / count
+    variance = (squares[1:] - squares[first]) / count - mean**2
+    return mean + values.mean(), np.sqrt(np.maximum(variance, 0))
+
+
+def plot_learning_curve(folder):
+    """Draw `learning_curve.png`: every game's return, rolling mean and deviation, evaluations; nothing without games.
+
+    The window is a twentieth of the games, 20 at least and 100 at most. The band of one deviation ends at the lowest
+    and the highest return of a game. At most 10,000 of the games are drawn as dots.
+    """
+    games = read_episodes(folder)
+    step, returns = games["step"], games["episode_return"]
+    if not len(returns):
+        return
+    window = min(100, max(20, len(returns) // 20))
+    mean, deviation = rolling(returns, window)
+    low, high = np.clip([mean - deviation, mean + deviation], returns.min(), returns.max())
+    some = slice(None, None, -(-len(returns) // 10_000))
+    figure = new_figure(8, 4.5)
+    axes = figure.subplots()
+    axes.plot(step[some], returns[some], ".", color="0.7", markersize=3, label="training game")
+    axes.plot(step[some], mean[some], color="C0", label=f"mean of the last {window}")
+    axes.fill_between(step[some], low[some], high[some], color="C0", alpha=0.15, linewidth=0)
+    if (Path(folder) / "evaluations.csv").exists():
+        table = read_csv(Path(folder) / "evaluations.csv")
+        mean, deviation = table["mean"], table["deviation"]
+        ends = np.clip([mean - deviation, mean + deviation], table["min"], table["max"])
+        label = "evaluation, mean ± deviation"
+        axes.errorbar(table["step"], mean, np.abs(ends - mean), fmt="o-", color="C1", capsize=3, label=label)
+    axes.set(xlabel="environment steps", ylabel="return of a whole game")
+    config = json.loads((Path(folder) / "config.json").read_text())
+    arguments = config["arguments"]
+    axes.set_title(f"{config['recipe']} on {arguments['env_id']}, seed {arguments['seed']}")
+    axes.legend(loc="best")
+    axes.grid(alpha=0.3)
+    save_figure(figure, Path(folder) / "learning_curve.png")
+
+
+def plot_grid(path, start, now):
+    """The grid as a game begins beside a state on the way.
+
+    Args:
+        path: of the PNG.
+        start, now: maps.
+    """
+    figure = new_figure(8, 4)
+    for axes, letters, title in zip(figure.subplots(1, 2), (start, now), ("grid", "state"), strict=True):
+        _draw_map(axes, letters)
+        axes.set_title(title)
+    save_figure(figure, path)
+
+
+def plot_state_values(path, letters, values):
+    """One picture of [height, width] values over the map; walls stay gray."""
+    figure = new_figure(5.5, 4.5)
+    axes = figure.subplots()
+    figure.colorbar(_draw_values(axes, letters, values, "summer"), ax=axes)
+    axes.set_title("v(s)")
+    save_figure(figure, path)
+
+
+def plot_action_values(path, letters, q, moves, epsilon=0.0):
+    """Each action's values on its side of the compass, in the middle those of the epsilon-greedy policy.
+
+    Args:
+        path: of the PNG.
+        letters: the map.
+        q: action values, [height, width, actions].
+        moves: (dy, dx) of each action.
+        epsilon: share of random actions in the policy whose state values stand in the middle.
+    """
+    figure = new_figure(9, 8)
+    table = figure.subplots(3, 3)
+    free = np.array([list(row) for row in letters]) != "#"
+    low, high = np.nanmin(q[free]), np.nanmax(q[free])
+    for a, move in enumerate(moves):
+        axes = table[COMPASS[move]]
+        drawn = _draw_values(axes, letters, q[..., a], "viridis", low, high)
+        axes.set_title(f"q(s, {NAMES[move]})")
+        figure.colorbar(drawn, ax=axes, shrink=0.8)
+    drawn = _draw_values(table[1, 1], letters, epsilon_greedy_values(q, epsilon), "summer", low, high)
+    table[1, 1].set_title("v(s)")
+    figure.colorbar(drawn, ax=table[1, 1], shrink=0.8)
+    for axes in table.flat:
+        axes.set_visible(axes.has_data())
+    save_figure(figure, path)
+
+
+def plot_policies(path, letters, policies, moves):
+    """Policies side by side, an arrow in every free cell but the goal.
+
+    Args:
+        path: of the PNG.
+        letters: the map.
+        policies: dict title → actions, [height, width].
+        moves: (dy, dx) of each action.
+    """
+    figure = new_figure(4 * len(policies), 4)
+    for axes, (title, actions) in zip(np.atleast_1d(figure.subplots(1, len(policies))), policies.items(), strict=True):
+        _draw_map(axes, letters, corner=True)
+        for (y, x), action in np.ndenumerate(actions):
+            if letters[y][x] not in "#GBH":  # nothing is done in a wall, and nothing after the end
+                axes.text(x, y, ARROWS[moves[action]], ha="center", va="center", fontsize=14)
+        axes.set_title(title)
+    save_figure(figure, path)
+
+
+def draw_grid(folder, grid, model, epsilon, rng):
+    """The pictures of a Q-network for one goal, the last one: the grid and a state, v(s), q(s, a), and its policy.
+
+    Args:
+        folder: where to; grid.png, state_values.png, action_values.png and policy.png.
+        grid: `envs.grids.Grid`.
+        model: observations of the grid → q of every action.
+        epsilon: probability of a random action of the policy that explored.
+        rng: numpy Generator, for that policy's picture.
+    """
+    goal = grid.goals[-1] if grid.goal is None else grid.goal
+    moves, cells = grid.task.moves, np.flatnonzero(~grid.walls & (np.arange(grid.walls.size) != goal))
+    q = np.full((grid.walls.size, len(moves)), np.nan)  # neither a wall nor the goal has a value to show
+    q[cells] = model(grid.observe(cells, np.full(len(cells), goal)))
+    greedy, explore = q.argmax(-1), rng.random(len(q)) < epsilon
+    behaviour = np.where(explore, rng.integers(len(moves), size=len(q)), greedy)
+    start, second = (grid.letters(cell, goal) for cell in (grid.start, grid.next_cell[grid.start, greedy[grid.start]]))
+    q, greedy, behaviour = (array.reshape(*grid.shape, *array.shape[1:]) for array in (q, greedy, behaviour))
+    plot_grid(folder / "grid.png", start, second)
+    plot_state_values(folder / "state_values.png", start, q.max(-1))
+    plot_action_values(folder / "action_values.png", start, q, moves, epsilon)
+    plot_policies(folder / "policy.png", start, {"greedy": greedy, f"epsilon {epsilon}": behaviour}, moves)
+
+
+def epsilon_greedy_values(q, epsilon):
+    """State values of the policy that is random with probability `epsilon`: [..., A] → [...]."""
+    return (1 - epsilon) * q.max(-1) + epsilon * q.mean(-1)
+
+
+def _draw_map(axes, letters, corner=False):
+    walls = np.array([[letter == "#" for letter in row] for row in letters])
+    axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
+    height, width = walls.shape
+    axes.set_xticks(np.arange(width - 1) + 0.5, labels=[])
+    axes.set_yticks(np.arange(height - 1) + 0.5, labels=[])
+    axes.grid(color="0.8", linewidth=1)
+    axes.tick_params(length=0)
+    for (y, x), wall in np.ndenumerate(walls):
+        if not wall and letters[y][x] != ".":
+            small = corner and letters[y][x] not in "GBH"
+            place = (x - 0.3, y - 0.3) if small else (x, y)
+            axes.text(*place, letters[y][x], ha="center", va="center", fontsize=7 if small else 14, weight="bold")
+
+
+def _draw_values(axes, letters, values, colours, low=None, high=None):
+    walls = np.array([[letter == "#" for letter in row] for row in letters])
+    axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
+    drawn = axes.imshow(np.ma.masked_array(values, walls | np.isnan(values)), cmap=colours, vmin=low, vmax=high)
+    axes.set(xticks=[], yticks=[])
+    for (y, x), wall in np.ndenumerate(walls):
+        if not wall and letters[y][x] != ".":
+            axes.text(x, y, letters[y][x], ha="center", va="center", fontsize=7, weight="bold")
+    return drawn

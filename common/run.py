@@ -1,0 +1,314 @@
+"""A run, from its folder to its last word: what its loop carries, its games, its evaluations, its end.
+
+run = Run("a_recipe", locals(), columns=("loss",))
+carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)
+with run:
+    while run.episode < episodes and not run.interrupted:
+        ...
+        carry.step = run.log_games(carry.step, returns, lengths, loss=loss)
+        run.evaluate_every(eval_interval, make_envs, eval_episodes)
+        run.save_every(save_interval)
+run.evaluate(make_envs, eval_episodes)
+run.tell()
+"""
+
+import contextlib
+import datetime
+import json
+import math
+import shlex
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from common import checkpoint
+from common.cli import UsageError
+from common.evaluation import Evaluations, evaluate, make_greedy
+from common.files import replacing, write_json
+from common.log import EpisodeLog, Tally
+from common.machine import surroundings
+from common.plots import plot_learning_curve
+
+# What may differ between a run and its continuation; everything else would make it another run.
+RESUMABLE = {
+    "logdir", "resume", "episodes", "solved_at", "save_interval", "screenshots",
+    "eval_interval", "eval_episodes", "eval_epsilon",
+}  # fmt: skip
+
+
+class Run:
+    """One run. Leave it as a context: that saves what the loop carries, draws the curve, and closes every file.
+
+    Args:
+        recipe: name of the recipe.
+        arguments: dict of every argument of `train`, with at least `seed`, `logdir`, `resume` and `episodes`.
+        columns: names of the recipe's own columns in `episodes.csv`.
+        env_kwargs: what the recipe gave to `gym.make` besides the id, so that the environment can be made again.
+
+    Raises:
+        UsageError: the folder cannot be written; it holds a run already and `resume` is false; or `resume` is true and
+            it holds none, or one of another recipe, or with other settings, or without its checkpoint.
+
+    Nothing is written before `begin`. A run that was killed before its first checkpoint begins anew.
+    """
+
+    def __init__(self, recipe, arguments, columns=(), env_kwargs=None):
+        self.recipe, self.arguments, self.env_kwargs = recipe, dict(arguments), env_kwargs or {}
+        self.dir = Path(self.arguments["logdir"] or default_folder(recipe))
+        self.arguments.update(logdir=str(self.dir), resume=False)
+        self.log = EpisodeLog(self.dir, columns, self.arguments["episodes"])
+        self.evaluations = Evaluations(self.dir)
+        self.interrupted, self.carry = False, None
+        self.seconds_before, self.started = 0.0, None
+        if arguments["resume"]:
+            self._check()
+        elif (self.dir / "config.json").exists():
+            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+        self.resumed = arguments["resume"] and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
+
+    def _check(self):
+        try:
+            config = json.loads((self.dir / "config.json").read_text())
+            recipe, arguments = config["recipe"], dict(config["arguments"])
+            games = len((self.dir / "episodes.csv").read_text().splitlines()) - 1
+        except FileNotFoundError as error:
+            raise UsageError(f"--resume: {self.dir} holds no run, {Path(error.filename).name} is missing") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"--resume: {self.dir} cannot be read: {error!r}") from None
+        if games > 0 and not checkpoint.checkpoints(self.dir / "checkpoint"):
+            raise UsageError(f"--resume: {self.dir} holds {games} games, but their checkpoint is missing")
+        if checkpoint.checkpoints(self.dir / "checkpoint"):
+            checkpoint.read_manifest(self.dir / "checkpoint")
+        if recipe != self.recipe:
+            raise UsageError(f"{self.dir} holds a run of {recipe}, not of {self.recipe}")
+        for name in arguments.keys() - RESUMABLE:
+            before, now = arguments[name], self.arguments.get(name)
+            if before != now:
+                raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
+
+    def begin(self, **carried):
+        """What the loop carries, by name: as given, and saved at once; or, of a resumed run, as it was last saved.
+
+        Args:
+            carried: see `checkpoint.Carry`; `step` counts environment steps. A network is written as `<name>.keras`.
+
+        Returns:
+            Carry, whose attributes they are.
+        """
+        self.carry, is_new = checkpoint.Carry(**carried), not self.dir.exists()
+        self.carry.parts()  # what cannot be saved is named before anything is written
+        try:
+            self._restore() if self.resumed else self._create()
+            self.log.open(self.carry.step)
+            self.saved_at = self.evaluated_at = self.carry.step
+            self.save()
+        except OSError as error:
+            if is_new:  # a start that fails leaves nothing
+                shutil.rmtree(self.dir, ignore_errors=True)
+            raise UsageError(f"{self.dir} cannot be written: {error.strerror or error}") from None
+        return self.carry
+
+    def _create(self):
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.log.create()
+        settings = {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs}
+        write_json(self.dir / "config.json", {**settings, **surroundings()})  # last: from now on there is a run
+
+    def _restore(self):
+        tensors, *_ = self.carry.parts()
+        state, arrays = checkpoint.restore(self.dir / "checkpoint", self._identity(), tensors)
+        self.carry.take(state, arrays)
+        self.log.load(state["(log)"])
+        self.evaluations.load(self.carry.step)
+        self.seconds_before = state["(seconds)"]
+        config = json.loads((self.dir / "config.json").read_text())
+        config.setdefault("continued", []).append({"after_episode": self.episode, **surroundings()})
+        write_json(self.dir / "config.json", {**config, "arguments": self.arguments})
+
+    def _identity(self):
+        return {"recipe": self.recipe, "env_id": self.arguments["env_id"]}
+
+    def __enter__(self):
+        """From here on Ctrl-C tears no step apart: it sets `interrupted`, which the loop reads. Twice acts at once."""
+        self.started = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self.handler = signal.signal(signal.SIGINT, self._note_signal)
+        return self
+
+    def _note_signal(self, signum, frame):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def __exit__(self, kind, error, traceback):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self.handler or signal.SIG_DFL)
+        self.seconds_before, self.started = self.seconds, None
+        try:
+            if error is None:
+                self.save()
+                plot_learning_curve(self.dir)
+        finally:
+            self.log.close()
+        if error is None and self.interrupted:
+            raise KeyboardInterrupt
+
+    @property
+    def episode(self):
+        """Games recorded so far."""
+        return self.log.episode
+
+    @property
+    def seconds(self):
+        """Time spent training, over all continuations, evaluations in between included."""
+        return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
+
+    def mean_of_last(self, count=100):
+        """Mean return of the last `count` games, 100 at most; minus infinity before there are so many."""
+        last = list(self.log.returns)[-count:]
+        return sum(last) / count if len(last) == count else -math.inf
+
+    def log_games(self, step, episode_returns, episode_lengths, **own):
+        """Record whole games that were played side by side since `step`.
+
+        Args:
+            step: environment steps before them.
+            episode_returns, episode_lengths: one per game.
+            own: the recipe's columns, the same for all of them.
+
+        Returns:
+            Environment steps after them.
+        """
+        for episode_return, length in zip(episode_returns, episode_lengths, strict=True):
+            step += int(length)
+            self.log.add(step, self.seconds, episode_return, int(length), own)
+        self.log.publish(step, {"episode_return": episode_returns, "episode_length": episode_lengths, **own})
+        return step
+
+    def log_steps(self, step, reward, playing, ended, **own):
+        """Record one step of N games in progress, and those that ended with it.
+
+        Args:
+            step: environment steps so far.
+            reward: [N].
+            playing: [N] bool, false where the environment only reset.
+            ended: [N] bool, the game is over.
+            own: the recipe's columns, numbers or [N]; of a game the mean over its steps is recorded.
+        """
+        games = self.log.tally.add(reward, playing, ended, own)
+        for episode_return, length, means in games:
+            self.log.add(step, self.seconds, episode_return, length, means)
+        if games:
+            returns, lengths, means = zip(*games, strict=True)
+            means = {name: [game[name] for game in means] for name in own}
+            self.log.publish(step, {"episode_return": returns, "episode_length": lengths, **means})
+
+    def abandon_games(self):
+        """Forget the games in progress, where their environments could not be restored."""
+        self.log.tally = Tally()
+
+    def save_every(self, interval):
+        """Save when another multiple of `interval` steps is reached; call it last in the loop."""
+        if self.carry.step // interval > self.saved_at // interval:
+            self.save()
+        self.saved_at = self.carry.step
+
+    def save(self):
+        """Write every network, then what the loop carries and where this log stands, each whole or not at all.
+
+        A step that was saved before is not saved again.
+
+        Raises:
+            FloatingPointError: something of it is not finite; what was saved before stays.
+        """
+        if (self.dir / "checkpoint" / checkpoint.name_of(self.carry.step)).exists():
+            return
+        tensors, state, arrays = self.carry.parts()
+        checkpoint.check_finite(self.carry.step, tensors, arrays)
+        self.log.sync()
+        for name, network in self.carry.networks().items():
+            with replacing(self.dir / f"{name}.keras") as temporary:
+                network.save(temporary)
+        state.update({"(log)": self.log.state(), "(seconds)": self.seconds})
+        checkpoint.save(self.dir / "checkpoint", self.carry.step, self._identity(), tensors, state, arrays)
+
+    def evaluate_every(self, interval, make_envs, episodes, epsilon=0.0):
+        """`evaluate` when another multiple of `interval` steps is reached, never where it is 0; before `save_every`."""
+        if interval and self.carry.step // interval > self.evaluated_at // interval:
+            self.evaluate(make_envs, episodes, epsilon)
+            self.save()  # so that no evaluation is lost
+        self.evaluated_at = self.carry.step
+
+    def evaluate(self, make_envs, episodes, epsilon=0.0):
+        """Play whole games apart from training with the network `model`, always the same ones; nothing if 0 are asked.
+
+        Adds a line to `evaluations.csv`, writes `evaluation.json`, prints the scores, and keeps the best network as
+        `best.keras`.
+
+        Args:
+            make_envs: number of environments → vector of them.
+            episodes: whole games.
+            epsilon: probability of a random action; 0 is greedy.
+
+        Returns:
+            evaluation.Scores; None without games, or after Ctrl-C.
+        """
+        if not episodes:
+            return None
+        model, seed = self.carry.networks()["model"], (self.arguments["seed"] + 2**29) % 2**30
+        how = f"epsilon {epsilon}" if epsilon else "greedy"
+        with contextlib.closing(make_envs(episodes)) as envs:
+            scores = evaluate(envs, make_greedy(model, epsilon, seed), seed, how, lambda: self.interrupted)
+        if scores is None:
+            return None
+        self.evaluations.add(self.carry.step, self.episode, round(self.seconds, 3), scores, model)
+        self.note(step=self.carry.step, epsilon=epsilon, scores=scores.returns.tolist())
+        said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {episodes} games, {how}"
+        self.log.points(self.carry.step, {"evaluation_return": scores.returns.mean()})
+        if self.started:
+            self.log.progress.say(said)
+        else:
+            plot_learning_curve(self.dir)
+            print(said)
+        return scores
+
+    def note(self, **values):
+        """Add to `evaluation.json`: what was measured with the trained network, numbers or lists of them."""
+        path = self.dir / "evaluation.json"
+        before = json.loads(path.read_text()) if path.exists() else {}
+        write_json(path, {**before, **values})
+
+    def tell(self):
+        """Print how long the training was, where everything is, and what to type next."""
+        returns = self.log.returns
+        last = f"; the last {len(returns)} average {np.mean(returns):.2f}" if returns else ""
+        trained = f"{self.episode:,} games, {self.carry.step:,} steps in {self.seconds:.1f} s{last}"
+        print(f"trained         {trained}")
+        print(f"learning curve  {self.dir / 'learning_curve.png'}")
+        print(f"model           {self.dir / 'model.keras'}")
+        print(f"event file      {next(self.dir.glob('events.out.*'))}")
+        print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
+        print(f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))} --episodes=100 --video")
+        again = f"--logdir={shlex.quote(str(self.dir))} --resume --episodes={2 * self.arguments['episodes']}"
+        print(f"to train on     python recipes/{self.recipe}.py {again}")
+
+
+def finite(loss, step):
+    """The loss as a number; FloatingPointError, which ends the run with one line and code 1, where it is none."""
+    if not np.isfinite(loss):
+        raise FloatingPointError(f"the loss is {float(loss)} at step {step}; the last good checkpoint is kept")
+    return float(loss)
+
+
+def due(count, interval, batch):
+    """Multiples of `interval` among the last `batch` counts: `count % interval == 0`, where counts come in batches."""
+    return count // interval - (count - batch) // interval
+
+
+def default_folder(recipe):
+    """`runs/<recipe>/<date-time>` below the working directory."""
+    return Path("runs") / recipe / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")

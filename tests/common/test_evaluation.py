@@ -1,0 +1,118 @@
+"""Whole games, each once; how a model acts; the record of evaluations and the best network."""
+
+import numpy as np
+import pytest
+
+from common.evaluation import Evaluations, Scores, evaluate, make_greedy
+from common.files import read_csv
+from common.lazy import keras
+from envs.checked import make_vec
+
+
+class Scripted:
+    """Three games that last 2, 4 and 3 steps, the second truncated; each step pays its number, after the end, too."""
+
+    num_envs, lengths = 3, np.array([2, 4, 3])
+
+    def reset(self, seed):
+        self.t = 0
+        return np.zeros((3, 4), np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        ended, truncated = self.t == self.lengths, np.array([False, True, False])
+        obs = np.full((3, 4), self.t, np.float32)
+        return obs, np.full(3, float(self.t)), ended & ~truncated, ended & truncated, {}
+
+
+def test_every_game_counts_once_and_whole(capsys):
+    scores = evaluate(Scripted(), lambda obs: np.zeros(3, int), seed=0)
+    assert scores.returns.tolist() == [1 + 2, 1 + 2 + 3 + 4, 1 + 2 + 3] and scores.lengths.tolist() == [2, 4, 3]
+    assert capsys.readouterr().err == "playing 3 games, greedy\n"  # said before the first step
+
+
+def test_it_says_how_many_games_before_it_plays(capsys):
+    def act(obs):
+        raise ZeroDivisionError  # the first step
+
+    with pytest.raises(ZeroDivisionError):
+        evaluate(Scripted(), act, seed=0, how="epsilon 0.1")
+    assert capsys.readouterr().err == "playing 3 games, epsilon 0.1\n"
+
+
+def test_on_the_chain_that_never_ends_the_time_limit_ends_a_game():
+    scores = evaluate(make_vec("probes/Endless-v0", 3, "vectors"), lambda obs: np.zeros(3, int), seed=0)
+    assert scores.returns.tolist() == [10.0] * 3 and scores.lengths.tolist() == [10] * 3
+
+
+def linear(weights):
+    obs = keras.Input((1,))
+    policy = keras.Model(obs, keras.layers.Dense(len(weights), use_bias=False)(obs))
+    policy.set_weights([np.array([weights], np.float32)])
+    return policy
+
+
+def test_greedy_is_the_highest_output_and_of_several_outputs_the_first():
+    policy = linear([0.0, 0, 1, 0])
+    two_heads = keras.Model(policy.input, [policy.output, keras.layers.Dense(1)(policy.input)])
+    for model in (policy, two_heads):
+        assert make_greedy(model)(np.ones((3, 1), np.float32)).tolist() == [2, 2, 2]
+        assert 2 not in make_greedy(model)(-np.ones((3, 1), np.float32))
+
+
+def test_epsilon_is_the_share_of_random_actions():
+    act = make_greedy(linear([0.0, 0, 1, 0]), 0.4, seed=0)
+    actions = np.concatenate([act(np.ones((100, 1), np.float32)) for _ in range(100)])
+    counts = np.bincount(actions, minlength=4) / actions.size
+    np.testing.assert_allclose(counts, [0.1, 0.1, 0.7, 0.1], atol=5 * 0.5 / np.sqrt(10_000))  # five standard errors
+
+
+def test_scores_in_words():
+    # mean 20 / 4, deviation sqrt((16 + 4 + 4 + 16) / 4) = 3.16
+    assert str(Scores(np.array([1.0, 3, 7, 9]), np.array([1, 2, 3, 4]))) == "5.00 ± 3.16, 1 to 9, length 2.5"
+
+
+def constant(value):
+    """A model that can be told from others."""
+    obs = keras.Input((1,))
+    model = keras.Model(obs, keras.layers.Dense(1, use_bias=False)(obs))
+    model.set_weights([np.array([[value]])])
+    return model
+
+
+def scores(*returns):
+    return Scores(np.array(returns, float), np.full(len(returns), 7))
+
+
+def best(folder):
+    return keras.models.load_model(folder / "best.keras").get_weights()[0].item()
+
+
+def test_the_best_network_is_kept(tmp_path):
+    table = Evaluations(tmp_path)
+    for step, value in ((10, 3.0), (20, 5.0), (30, 4.0)):
+        table.add(step, step // 10, 0.5, scores(value - 1, value + 1), constant(step))
+    assert best(tmp_path) == 20
+    rows = read_csv(tmp_path / "evaluations.csv")
+    assert rows["step"].tolist() == [10, 20, 30] and rows["mean"].tolist() == [3, 5, 4]
+    assert rows["deviation"].tolist() == [1, 1, 1] and rows["games"].tolist() == [2, 2, 2]
+    assert (
+        rows["min"].tolist() == [2, 4, 3] and rows["max"].tolist() == [4, 6, 5] and rows["length"].tolist() == [7] * 3
+    )
+
+
+def test_what_was_measured_after_the_last_save_is_measured_again(tmp_path):
+    table = Evaluations(tmp_path)
+    for step, value in ((10, 3.0), (20, 5.0)):
+        table.add(step, 1, 0.5, scores(value), constant(step))
+    table = Evaluations(tmp_path)
+    table.load(step=15)
+    table.add(20, 1, 0.5, scores(4.0), constant(21))
+    assert read_csv(tmp_path / "evaluations.csv")["mean"].tolist() == [3, 4] and best(tmp_path) == 21
+
+
+def test_the_same_step_has_one_line(tmp_path):
+    table = Evaluations(tmp_path)
+    for value in (3.0, 4.0):
+        table.add(10, 1, 0.5, scores(value), constant(value))
+    assert read_csv(tmp_path / "evaluations.csv")["mean"].tolist() == [4.0]

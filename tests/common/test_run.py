@@ -1,0 +1,318 @@
+"""What a run leaves behind, what its loop carries, how it ends, and what continuing it changes."""
+
+import json
+import signal
+from functools import partial
+
+import numpy as np
+import pytest
+
+from common.cli import UsageError
+from common.files import read_csv, read_episodes
+from common.lazy import keras
+from common.run import Run, due, finite
+from envs.checked import make_vec
+
+
+def model_of(value):
+    """A model with two actions that can be told from others."""
+    obs = keras.Input((1,))
+    model = keras.Model(obs, keras.layers.Dense(2, use_bias=False)(obs))
+    model.set_weights([np.full((1, 2), value)])
+    return model
+
+
+def weight(folder, name="model"):
+    return keras.models.load_model(folder / f"{name}.keras").get_weights()[0][0, 0].item()
+
+
+def new_run(folder, **changes):
+    arguments = {"env_id": "probes/OneStep-v0", "episodes": 10, "seed": 0, "logdir": str(folder), "resume": False}
+    return Run("a_recipe", {**arguments, **changes}, ("epsilon",))
+
+
+def play(run, carry, games=1, steps=10):
+    """Games of `steps` steps, each of which changes the model."""
+    for _ in range(games):
+        carry.model.set_weights([np.full((1, 2), carry.step + steps)])
+        carry.step = run.log_games(carry.step, [float(carry.step)], [steps], epsilon=0.5)
+
+
+def finished(run, **carried):
+    """A run of no games, saved and closed."""
+    run.begin(model=model_of(0), step=0, **carried)
+    with run:
+        pass
+
+
+def test_the_folder_of_a_run(tmp_path):
+    run = new_run(tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()  # nothing is written before the run begins
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry, games=3)
+    config = json.loads((run.dir / "config.json").read_text())
+    assert config["recipe"] == "a_recipe" and config["arguments"]["env_id"] == "probes/OneStep-v0"
+    assert {"tensorflow", "keras", "python"} <= config["versions"].keys()
+    assert {"machine", "git_commit", "started"} <= config.keys()
+    episodes = read_episodes(run.dir)
+    np.testing.assert_array_equal(episodes["step"], [10, 20, 30])
+    np.testing.assert_array_equal(episodes["episode_return"], [0, 10, 20])
+    names = {path.name.split(".")[0] for path in run.dir.iterdir()}
+    assert names == {"config", "episodes", "model", "learning_curve", "events", "checkpoint"}
+    assert weight(run.dir) == 30
+
+
+def test_the_model_is_as_new_as_the_newest_save(tmp_path):
+    run = new_run(tmp_path / "run")
+    carry = run.begin(model=model_of(0), step=0)
+    seen = [weight(run.dir)]
+    with run:
+        for _ in range(7):
+            play(run, carry)
+            run.save_every(25)
+            seen.append(weight(run.dir))
+    # Steps 10 to 70; multiples of 25 are reached at 30, 50 and, for 75 is not, at the end.
+    assert seen == [0, 0, 0, 30, 30, 50, 50, 50] and weight(run.dir) == 70
+
+
+def test_every_network_is_written_but_target_networks(tmp_path):
+    run = new_run(tmp_path)
+    run.begin(model=model_of(1), critic=model_of(2), target_model=model_of(3), made=lambda: model_of(4), step=0)
+    assert {path.name for path in tmp_path.glob("*.keras")} == {"model.keras", "critic.keras", "made.keras"}
+    assert [weight(tmp_path, name) for name in ("model", "critic", "made")] == [1, 2, 4]
+
+
+def test_everything_that_is_carried_comes_back(tmp_path):
+    class Memory:
+        def __init__(self, numbers):
+            self.numbers = np.array(numbers)
+
+        def state(self):
+            return {"numbers": self.numbers, "count": len(self.numbers)}
+
+        def load(self, state):
+            self.numbers, self.count = state["numbers"], state["count"]
+
+    def carried(value):
+        model = model_of(value)
+        optimizer = keras.optimizers.Adam(0.1)
+        optimizer.build(model.trainable_variables)
+        return {
+            "model": model, "optimizer": optimizer, "rng": np.random.default_rng(int(value)),
+            "table": np.full(3, value), "flags": np.array([value > 1, True]), "memory": Memory([value] * 4),
+            "loss": float(value), "updates": int(value),
+        }  # fmt: skip
+
+    run = new_run(tmp_path)
+    carry = run.begin(**carried(7.0), step=0)
+    with run:
+        gradient = [np.ones((1, 2), np.float32)]
+        carry.optimizer.apply(gradient, carry.model.trainable_variables)
+        carry.rng.random(5)
+        carry.table *= 2
+        carry.loss, carry.updates, carry.step = 0.25, 12, 10
+    again = carried(0.0)
+    table = again["table"]
+    new = new_run(tmp_path, resume=True).begin(**again, step=0)
+    assert (new.step, new.updates, new.loss) == (10, 12, 0.25)
+    assert table.tolist() == [14, 14, 14] and new.flags.tolist() == [True, True]  # in place: closures see it, too
+    assert new.memory.numbers.tolist() == [7] * 4 and new.memory.count == 4
+    assert new.rng.random() == carry.rng.random()
+    for a, b in zip(carry.optimizer.variables, new.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(carry.model.get_weights()[0], new.model.get_weights()[0])
+
+
+def test_what_cannot_be_saved_is_named_at_once(tmp_path):
+    with pytest.raises(TypeError, match="losses cannot be carried: list"):
+        new_run(tmp_path / "run").begin(model=model_of(0), losses=[1, 2], step=0)
+
+
+def test_another_shape_is_one_line(tmp_path):
+    finished(new_run(tmp_path), table=np.zeros(3))
+    with pytest.raises(UsageError, match="does not fit, table"):
+        new_run(tmp_path, resume=True).begin(model=model_of(0), table=np.zeros(4), step=0)
+
+
+def test_a_thing_that_was_not_carried_before_is_one_line(tmp_path):
+    finished(new_run(tmp_path))
+    with pytest.raises(UsageError, match="does not fit, updates"):
+        new_run(tmp_path, resume=True).begin(model=model_of(0), updates=0, step=0)
+
+
+@pytest.mark.parametrize("broken", ["model", "table"])
+def test_what_is_not_finite_stops_the_run_and_the_last_good_model_stays(tmp_path, broken):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(1), table=np.zeros(3), step=0)
+    with pytest.raises(FloatingPointError, match=f"{broken} is not finite at step 10"), run:
+        play(run, carry)
+        if broken == "model":
+            carry.model.set_weights([np.full((1, 2), np.nan)])
+        carry.table[0] = np.nan if broken == "table" else 0
+        run.save_every(10)
+    assert weight(tmp_path) == 1
+    assert new_run(tmp_path, resume=True).begin(model=model_of(0), table=np.zeros(3), step=0).step == 0
+
+
+def test_a_loss_that_is_not_finite_says_where():
+    assert finite(np.float32(0.5), 3) == 0.5
+    for value in (np.nan, np.inf):
+        with pytest.raises(FloatingPointError, match="at step 1234"):
+            finite(np.float32(value), 1234)
+
+
+@pytest.mark.parametrize("interval", [1, 25, 100])
+def test_due_counts_multiples_in_batches_of_any_size(interval):
+    rng, count, multiples = np.random.default_rng(0), 0, 0
+    for size in rng.integers(1, 33, size=100):
+        count += int(size)
+        multiples += due(count, interval, int(size))
+    assert multiples == count // interval
+
+
+OneStep = partial(make_vec, "probes/OneStep-v0", kind="vectors")
+
+
+def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        for _ in range(6):
+            play(run, carry)
+            run.evaluate_every(25, OneStep, 4)
+            run.evaluate_every(0, OneStep, 4)
+            run.save_every(1000)
+    run.evaluate(OneStep, 4)
+    table = read_csv(tmp_path / "evaluations.csv")
+    assert table["step"].tolist() == [30, 50, 60] and table["mean"].tolist() == [1, 1, 1]
+    assert table["games"].tolist() == [4, 4, 4] and table["episode"].tolist() == [3, 5, 6]
+    assert weight(tmp_path, "best") == 60  # as good as the ones before: the latest
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found == {"step": 60, "epsilon": 0.0, "scores": [1.0] * 4}
+    said = capsys.readouterr()
+    assert said.out == "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
+    assert "step 30: 1.00" in said.err and said.err.count("playing 4 games, greedy\n") == 3
+
+
+def test_no_games_are_no_evaluation(tmp_path):
+    run = new_run(tmp_path)
+    run.begin(model=model_of(0), step=0)
+    with run:
+        pass
+    assert run.evaluate(OneStep, 0) is None and not (tmp_path / "evaluations.csv").exists()
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path):
+    finished(new_run(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="holds a run already"):
+        new_run(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        new_run(tmp_path / "file" / "run").begin(model=model_of(0), step=0)
+
+
+def test_continuing_drops_what_came_after_the_last_save(tmp_path):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with pytest.raises(ZeroDivisionError), run:
+        play(run, carry, games=2)
+        run.save()
+        play(run, carry, games=2)
+        raise ZeroDivisionError
+    again = new_run(tmp_path, resume=True, episodes=20)
+    carry = again.begin(model=model_of(0), step=0)
+    assert again.episode == 2 and carry.step == 20 and again.seconds > 0
+    with again:
+        play(again, carry)
+    assert read_episodes(tmp_path)["step"].tolist() == [10, 20, 30]
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["arguments"]["episodes"] == 20
+    assert [c["after_episode"] for c in config["continued"]] == [2]
+
+
+def test_continuing_with_other_settings_is_refused_and_leaves_no_trace(tmp_path):
+    finished(new_run(tmp_path, gamma=0.5))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="--gamma=0.9, but the run was started with 0.5"):
+        new_run(tmp_path, resume=True, gamma=0.9)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_before_its_first_save_begins_anew(tmp_path):
+    finished(new_run(tmp_path))
+    for path in (tmp_path / "checkpoint").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    for folder in (tmp_path / "checkpoint").iterdir():
+        folder.rmdir()
+    run = new_run(tmp_path, resume=True)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+    assert read_episodes(tmp_path)["step"].tolist() == [10]
+
+
+def test_games_without_their_checkpoint_are_not_thrown_away(tmp_path):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+    (tmp_path / "checkpoint").rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="holds 1 games, but their checkpoint is missing"):
+        new_run(tmp_path, resume=True)
+    assert read_episodes(tmp_path)["step"].tolist() == [10]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "holds no run, config.json is missing"), ("{", "cannot be read"), ("[]", "cannot be read")],
+)
+def test_continuing_what_is_no_run_is_refused(tmp_path, text, said):
+    if text:
+        (tmp_path / "episodes.csv").write_text("")
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        new_run(tmp_path, resume=True)
+
+
+def test_continuing_with_another_recipe_is_refused(tmp_path):
+    finished(new_run(tmp_path))
+    with pytest.raises(UsageError, match="a run of a_recipe, not of another"):
+        Run("another", {"env_id": "x", "logdir": str(tmp_path), "resume": True, "episodes": 1, "seed": 0})
+
+
+@pytest.fixture
+def sigint():
+    """Ctrl-C as in a terminal: a process started in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_noted_once_saves_and_ends_the_run(tmp_path, sigint):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with pytest.raises(KeyboardInterrupt), run:
+        signal.raise_signal(sigint)
+        assert run.interrupted
+        play(run, carry)
+    assert weight(tmp_path) == 10 and (tmp_path / "learning_curve.png").exists()
+    with pytest.raises(KeyboardInterrupt):  # outside, Ctrl-C is itself again
+        signal.raise_signal(sigint)
+
+
+def test_ctrl_c_twice_acts_at_once(tmp_path, sigint):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with pytest.raises(KeyboardInterrupt), run:
+        play(run, carry)
+        signal.raise_signal(sigint)
+        signal.raise_signal(sigint)
+        raise AssertionError("the second one was to end it")
+    assert weight(tmp_path) == 0  # what was saved last
