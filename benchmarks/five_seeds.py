@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import read_episodes, write_text
+from common.machine import commit
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
@@ -216,10 +217,9 @@ def texts(results):
 
 
 def clean_tree():
-    """Exit unless the recipes, as they stand, are those of a commit: results come from what can be had again."""
-    command = ["git", "status", "--porcelain", "--", "recipes", "common", "envs", "benchmarks"]
-    if subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip():
-        sys.exit("there are changes that no commit holds: commit them first, for results come from a commit")
+    """Exit unless the code, as it stands, is that of a commit: results come from what can be had again."""
+    if not commit() or commit().endswith("-dirty"):
+        sys.exit("the code has changes that no commit holds: commit them first, for results come from a commit")
 
 
 def run_all(*again):

@@ -8,22 +8,31 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+CODE = ("recipes", "common", "envs")  # what a run executes
 PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
 
 
 def surroundings():
     """Versions, machine, commit and date, as JSON can hold them."""
-    try:
-        git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        commit = ""
     return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
         "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
-        "git_commit": commit,
+        "git_commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def commit():
+    """The commit of this repository, with -dirty where its code has changes that no commit holds; empty without git."""
+    git = ["git", "-C", str(Path(__file__).parent.parent)]
+    try:
+        head, changes = (
+            subprocess.run([*git, *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", *CODE])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{head}-dirty" if changes else head
 
 
 def processor():

@@ -1,0 +1,36 @@
+"""A result names the commit of its code, and says when the code was another."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from common import machine
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository of one commit with a room of code and a results folder."""
+    for path in ("common/machine.py", "recipes/a.py", "book/results.json"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("x = 1\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "common" / "machine.py"))
+    return tmp_path
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
+def test_only_changed_code_makes_it_dirty(repository):
+    clean = machine.commit()
+    assert len(clean) == 12 and int(clean, 16) >= 0
+    (repository / "book" / "results.json").write_text("x = 2\n")  # what a benchmark writes as it goes
+    assert machine.commit() == clean
+    (repository / "recipes" / "a.py").write_text("x = 2\n")
+    assert machine.commit() == f"{clean}-dirty"
+
+
+def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "common" / "machine.py"))
+    assert machine.commit() == ""
