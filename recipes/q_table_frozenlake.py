@@ -14,7 +14,7 @@ Q-learning (https://doi.org/10.1007/BF00992698).
 Differs from the text in (book/q_table_frozenlake.md):
 
                 here                                      text
-    noise       0.3 / (1 + step / 8,000), by the step     normal // (step + 1), rounded down to whole numbers
+    noise       0.3 / (1 + step / 2,000), by the step     normal // (step + 1), rounded down to whole numbers
     discount    0.99: the best policy, 0.7402             0.95: another policy is best, 0.7298
     table       starts at 1, the reward of success        starts at 0
     step size   11 / (10 + visits of (s, a))              constant 0.8
@@ -81,7 +81,7 @@ def train(
     resume: bool = False,
     initial_q: float = 1.0,
     noise: Positive = 0.3,
-    noise_decay_steps: Count = 8000,
+    noise_decay_steps: Count = 2000,
     gamma: Probability = 0.99,
     step_size_decay_visits: Count = 10,
     eval_interval: Natural = 100_000,
