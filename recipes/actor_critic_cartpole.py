@@ -30,7 +30,13 @@ Differs from the text in (book/actor_critic_cartpole.md):
 
     python recipes/actor_critic_cartpole.py
 
-Five seeds
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    mean return of 100 games apart, greedy  500
+    games                                   928 (800 to 928)
+    steps                                   185,217 (166,663 to 201,521)
+    training                                2.875 (2.633 to 3.163) s
+    whole process                           7.32 (7.09 to 7.66) s
 """
 
 from __future__ import annotations

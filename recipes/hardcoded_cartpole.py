@@ -18,7 +18,13 @@ The other recipes have an --eval_interval. This one needs none: every game is a 
 
     python recipes/hardcoded_cartpole.py
 
-Five seeds
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    mean return of 100 games apart, greedy  42.89, 42.67, 42.62, 42.74, 41.9
+    games                                   100
+    steps                                   4,267 (4,190 to 4,289)
+    training                                0.053 (0.049 to 0.06) s
+    whole process                           4.24 (4.2 to 4.57) s
 """
 
 from __future__ import annotations

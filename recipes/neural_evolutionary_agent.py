@@ -26,7 +26,13 @@ when only that line is as in the text, averaged over five seeds. The recipe has 
 
     python recipes/neural_evolutionary_agent.py
 
-Five seeds
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    mean reward of the last generation  0.9997, 0.997, 0.9997, 0.9997, 0.993
+    games                               9,000
+    steps                               233,374 (190,245 to 265,476)
+    training                            2.011 (1.843 to 2.778) s
+    whole process                       6.28 (6.17 to 7.02) s
 """
 
 from __future__ import annotations

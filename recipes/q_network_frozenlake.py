@@ -24,7 +24,13 @@ Differs from the text in (book/q_network_frozenlake.md):
 
     python recipes/q_network_frozenlake.py
 
-Five seeds
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    exact probability of success of the greedy policy  0.7402
+    games                                              6,400
+    steps                                              140,504 (132,859 to 142,507)
+    training                                           15.81 (14.39 to 16.65) s
+    whole process                                      20.97 (19.57 to 21.95) s
 """
 
 from __future__ import annotations
