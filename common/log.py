@@ -56,7 +56,12 @@ class EpisodeLog:
         self.csv = open(self.path, "a", newline="")
         self.events = tf.summary.create_file_writer(str(self.folder))
         self.progress = Progress(self.total, "game", min(self.episode, self.total))
-        self.rate, self.rate_from = None, (time.monotonic(), step)
+        self.rate = None
+        self.restart_rate(step)
+
+    def restart_rate(self, step):
+        """Count steps/s from now on: what was done since the last game was no training."""
+        self.rate_from = (time.monotonic(), step)
 
     def add(self, step, seconds, episode_return, episode_length, own):
         """Add a line for one game; it is only certain to be on the disk after `sync`."""

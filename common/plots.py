@@ -106,7 +106,7 @@ def plot_state_values(path, letters, values):
     figure = new_figure(5.5, 4.5)
     axes = figure.subplots()
     figure.colorbar(_draw_values(axes, letters, values, "summer"), ax=axes)
-    axes.set_title("v(s)")
+    axes.set_title("v(s) = max q(s, a)")
     save_figure(figure, path)
 
 

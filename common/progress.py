@@ -40,9 +40,11 @@ class Progress:
                 self.bar.last_print_t = now
         elif now - self.last_line > LINE_SECONDS:
             self.last_line = now
-            left = (self.total - self.done) * (now - self.started) / max(1, self.done - self.first)
             beside = "".join(f", {name} {text}" for name, text in shown.items())
-            self.say(f"{self.unit} {self.done:,} of {self.total:,}{beside}, about {left / 60:.1f} minutes left")
+            if self.done > self.first:
+                left = (self.total - self.done) * (now - self.started) / (self.done - self.first)
+                beside += f", about {left / 60:.1f} minutes left"
+            self.say(f"{self.unit} {self.done:,} of {self.total:,}{beside}")
 
     def say(self, text):
         """Print a line without breaking the bar."""

@@ -85,7 +85,7 @@ class Run:
             checkpoint.read_manifest(self.dir / "checkpoint")
         if recipe != self.recipe:
             raise UsageError(f"{self.dir} holds a run of {recipe}, not of {self.recipe}")
-        for name in arguments.keys() - RESUMABLE:
+        for name in sorted(arguments.keys() - RESUMABLE):
             before, now = arguments[name], self.arguments.get(name)
             if before != now:
                 raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
@@ -112,6 +112,7 @@ class Run:
             if is_new:  # a start that fails leaves nothing
                 shutil.rmtree(self.dir, ignore_errors=True)
             raise UsageError(f"{self.dir} cannot be written: {error.strerror or error}") from None
+        print(f"run             {self.dir}", flush=True)  # where to look while it trains
         return self.carry
 
     def _create(self):
@@ -268,10 +269,12 @@ class Run:
         if scores is None:
             return None
         self.evaluations.add(self.carry.step, self.episode, round(self.seconds, 3), scores, model)
-        self.note(step=self.carry.step, epsilon=epsilon, scores=scores.returns.tolist())
+        found = {"step": self.carry.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
+        write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
         said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {episodes} games, {how}"
         self.log.points(self.carry.step, {"evaluation_return": scores.returns.mean()})
         if self.started:
+            self.log.restart_rate(self.carry.step)
             self.log.progress.say(said)
         else:
             plot_learning_curve(self.dir)

@@ -49,6 +49,12 @@ def unfinished(folder):
     return f"{folder}: {what}; the run was stopped at step {int(games[-1]):,} (--resume continues it)"
 
 
+def settings_of(path):
+    """Where the environment of a model is named: its card beside it, or the settings of the run that it lies in."""
+    card = path.with_suffix(".json")
+    return card if card.is_file() or not (path.parent / "config.json").is_file() else path.parent / "config.json"
+
+
 def load_policy(path, obs_space, action_space):
     """A Keras model that acts: obs [N, ...] → one number per action, [N, A]; the highest is the greedy action.
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from common.cli import Count, UsageError, strict
 from common.lazy import keras, native_stderr_silenced, tf
-from common.saved import load_policy, read_settings
+from common.saved import load_policy, read_settings, settings_of
 from envs.remake import remake
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
@@ -133,7 +133,7 @@ def export(
             if importlib.util.find_spec(package) is None:
                 raise UsageError(f"--format=onnx needs the package {package}: pip install -e .[onnx]")
     path = Path(run) / "model.keras" if run else Path(model)
-    settings = Path(run) / "config.json" if run else path.with_suffix(".json")
+    settings = Path(run) / "config.json" if run else settings_of(path)
     final = Path(out or Path(run) / f"policy{SUFFIXES[format]}")
     if final.exists():
         raise UsageError(f"{final} exists already: remove it, or choose another --out")

@@ -18,7 +18,7 @@ import numpy as np
 from common.cli import Count, Probability, Seed, UsageError, strict
 from common.evaluation import evaluate, make_greedy
 from common.film import check_display, show, write_film
-from common.saved import load_policy, read_settings, unfinished
+from common.saved import load_policy, read_settings, settings_of, unfinished
 from envs.remake import is_atari, remake
 
 
@@ -61,7 +61,7 @@ def play(
     env_id: str = "",
     episodes: Count = 100,
     epsilon: Probability = 0.0,
-    seed: Seed = 2**29,
+    seed: Seed = 3 * 2**28,
     video: bool = False,
     video_episodes: Count = 1,
     render: bool = False,
@@ -88,7 +88,7 @@ def play(
     if render:
         check_display()
     path = Path(run) / "model.keras" if run else Path(model)
-    settings = Path(run) / "config.json" if run else path.with_suffix(".json")
+    settings = Path(run) / "config.json" if run else settings_of(path)
     env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
     shown = make_shown(env_id, env_kwargs, text) if video or render or text else None
     envs = remake(env_id, env_kwargs, episodes)

@@ -20,10 +20,16 @@ Differs from the text in (book/reinforce_dropout_cartpole.md):
     games       16 per update, up to 500 steps           1 per update; it asks for 1,000 steps and gets 500
     loss        averaged over all steps                  summed over the steps of the game
     gradient    not clipped                              each entry clipped to ±1
-    dropout     0.5                                      0.6
     activation  ELU, then dropout                        dropout, then ReLU
     evaluation  without dropout, most probable action    none
     solved      mean return of the last 100 games        running mean of length - 1, which starts at 10
+
+What one thing of the text at a time does:
+
+    as in the text  games until the last 100 average 475, median of five seeds
+    nothing         544; without dropout 480 (reinforce_cartpole.py)
+    advantage       640
+    gradient        544
 
     python recipes/reinforce_dropout_cartpole.py
 
@@ -138,7 +144,7 @@ def train(
     resume: bool = False,
     num_envs: Count = 16,
     hidden_units: Count = 128,
-    dropout: Share = 0.5,
+    dropout: Share = 0.6,
     learning_rate: Positive = 0.01,
     gamma: Probability = 0.99,
     solved_at: float = 475.0,
