@@ -1,7 +1,9 @@
-"""Checkpoints that are whole or not there: a folder each, renamed into place, checked by size and checksum when read.
+"""Checkpoints that are whole or not there: each is a folder that is renamed into place when it is complete.
 
-`Carry` names what a loop carries from one update to the next; a checkpoint holds all of it, in three forms of which
-none can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file with counters and the states of random
+Sizes and checksums of its files are checked when it is read.
+
+`Carry` names what a loop carries from one update to the next. A checkpoint holds all of it in three formats, none of
+which can run code: TensorFlow variables (`tf.train.Checkpoint`), a JSON file with counters and the states of random
 generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints are kept.
 """
 
@@ -25,16 +27,16 @@ FORMAT = 2  # of what a run puts into a checkpoint
 class Carry(types.SimpleNamespace):
     """What a loop carries from one update to the next, by name.
 
-    Numbers and flags; numpy arrays, which are refilled in place; numpy Generators; Keras models and optimizers; things
-    with `state()` and `load(state)`, such as a replay memory or environments that can be restored; and functions
-    without arguments, each of which makes a Keras model out of the rest when the networks are written.
+    It can be: numbers and flags; numpy arrays, which are refilled in place; numpy Generators; Keras models and
+    optimizers; objects with `state()` and `load(state)`, such as a replay memory or environments that can be restored;
+    and functions without arguments, each of which makes a Keras model of the rest when the networks are written.
     """
 
     def parts(self):
-        """The same in the forms in which it is saved: dicts of trackables, of what JSON holds, and of arrays.
+        """All of it in the forms in which it is saved: dicts of trackables, of what JSON holds, and of arrays.
 
         Raises:
-            TypeError: something of a kind that cannot be saved.
+            TypeError: a value is of a kind that cannot be saved.
         """
         tensors, state, arrays = {}, {}, {}
         for name, value in vars(self).items():
@@ -54,7 +56,7 @@ class Carry(types.SimpleNamespace):
         return tensors, state, arrays
 
     def take(self, state, arrays):
-        """Go back to what `parts` gave, the trackables apart; UsageError where it does not fit."""
+        """Take over what `parts` returned, except for the trackables; UsageError if it does not fit."""
         found = {**state, **arrays}
         for name, value in list(vars(self).items()):
             try:
@@ -84,7 +86,7 @@ def save(folder, step, identity, tensors, state, arrays=None):
     Args:
         folder: the run's `checkpoint/`.
         step: orders the checkpoints.
-        identity: dict of what must agree when it is read (recipe, environment).
+        identity: dict that must be the same when it is read (recipe, environment).
         tensors: dict name → model, optimizer or other trackable.
         state: dict that JSON can hold.
         arrays: dict name → numpy array.
@@ -121,7 +123,7 @@ def save(folder, step, identity, tensors, state, arrays=None):
 
 
 def check_finite(step, tensors, arrays):
-    """FloatingPointError, which names it, where a variable or a number of an array is infinite or none."""
+    """FloatingPointError, which names the place, if a variable or an array holds NaN or infinity."""
     for name, tensor in tensors.items():
         if not all(np.isfinite(v.numpy()).all() for v in tensor.variables):
             raise FloatingPointError(f"the {name} is not finite at step {step}; the last good checkpoint is kept")
@@ -135,7 +137,7 @@ def restore(folder, identity, tensors):
 
     Args:
         folder: the run's `checkpoint/`.
-        identity: as it was saved.
+        identity: as when it was saved.
         tensors: dict name → model, optimizer or other trackable, built already; changed only if every check passed.
 
     Returns:
@@ -164,7 +166,7 @@ def restore(folder, identity, tensors):
 
 
 def read_manifest(folder):
-    """What the newest checkpoint of `folder` says of itself; UsageError where there is none, or of another version."""
+    """The manifest of the newest checkpoint of `folder`; UsageError if there is none or it is of another version."""
     if not checkpoints(folder):
         raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
     path = checkpoints(folder)[-1]
@@ -175,12 +177,12 @@ def read_manifest(folder):
 
 
 def _weights(tensor):
-    """The variables that TensorFlow saves: of a model not the generators of its dropout."""
+    """The variables that TensorFlow saves: of a model, all but the generators of its dropout."""
     return getattr(tensor, "weights", None) or tensor.variables
 
 
 def name_of(step):
-    """The folder of a checkpoint."""
+    """The name of the folder of a checkpoint."""
     return f"{step:012d}"
 
 

@@ -1,4 +1,4 @@
-"""Whole games apart from training: greedy, each in an environment of its own, each counted once."""
+"""Evaluation: whole games, separate from training, each in an environment of its own and counted once."""
 
 import functools
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from common.progress import Progress
 
 
 class Scores(NamedTuple):
-    """What G whole games brought."""
+    """The outcome of G whole games."""
 
     returns: np.ndarray  # [G], undiscounted and unclipped
     lengths: np.ndarray  # [G], steps
@@ -23,7 +23,7 @@ class Scores(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def first_output(model):
-    """Compiled, once for each model: obs [N, ...] → the model's output [N, A], of several outputs the first."""
+    """Compiled, once for each model: obs [N, ...] → the model's output [N, A], the first if it has several."""
 
     @tf.function
     def forward(obs):
@@ -34,7 +34,7 @@ def first_output(model):
 
 
 def make_greedy(model, epsilon=0.0, seed=0):
-    """How a trained model acts: obs [N, ...] → the actions of the highest output [N], random ones with `epsilon`."""
+    """A function obs [N, ...] → actions [N]: those of the highest output, random ones with probability `epsilon`."""
     forward, rng = first_output(model), np.random.default_rng(seed)
 
     def act(obs):
@@ -46,14 +46,14 @@ def make_greedy(model, epsilon=0.0, seed=0):
 
 
 def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
-    """Play one whole game in each of N environments; says beforehand how many, and shows how far it is.
+    """Play one whole game in each of N environments, announce how many there are, and show the progress.
 
     Args:
         envs: vector of environments in which `terminated` and `truncated` mean the end of a game.
         act: obs [N, ...] → actions [N].
         seed: of the environments.
-        how: a word for the way of acting.
-        stopped: asked before every step whether to give up.
+        how: how the actions are chosen, for the announcement.
+        stopped: asked before every step whether to stop.
 
     Returns:
         Scores of N games; None if it was stopped.
@@ -74,7 +74,7 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
 
 
 class Evaluations:
-    """The evaluations of one run: `evaluations.csv`, a line each, and the best network, `best.keras`.
+    """The evaluations of one run: `evaluations.csv` with a line for each, and the best network, `best.keras`.
 
     Args:
         folder: of the run.
@@ -86,14 +86,14 @@ class Evaluations:
         self.folder, self.path, self.rows = folder, folder / "evaluations.csv", []
 
     def load(self, step):
-        """Go on from what was measured until `step`; what is later will come again."""
+        """Continue from the evaluations up to `step`; later ones will be made again."""
         if self.path.exists():
             rows = zip(*read_csv(self.path).values(), strict=True)
             self.rows = [row for row in rows if row[0] <= step]
             self._write()
 
     def add(self, step, episode, seconds, scores, model):
-        """A line, in place of one of the same step; the network is kept if none before was better."""
+        """Add a line, or replace the one of the same step; save the network if no earlier one was better."""
         mean, others = scores.returns.mean(), [row for row in self.rows if row[0] != step]
         best = max((row[self.COLUMNS.index("mean")] for row in others), default=-np.inf)
         statistics = (mean, *(f(scores.returns) for f in (np.std, np.min, np.max)), scores.lengths.mean())

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the tables that a run keeps in them."""
+"""Files that are written whole or not at all, and the tables of a run."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ import numpy as np
 def replacing(path):
     """Yield a temporary path beside `path`, with its suffix; it replaces `path` if the block succeeds."""
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.new{path.suffix}")  # one name: the next write clears a killed one's
+    temporary = path.with_name(f".{path.stem}.new{path.suffix}")  # one name, so the next write replaces a leftover
     try:
         yield temporary
         sync(temporary)
@@ -41,16 +41,16 @@ def write_json(path, value):
 
 
 def read_csv(path):
-    """A table, a line of names above lines of numbers, as a dict of float arrays, one per column."""
+    """Read a table with a line of names above lines of numbers, as a dict of float arrays, one per column."""
     with open(path) as file:
         names = file.readline().strip().split(",")
-        rows = [line for line in file if line.endswith("\n")]  # not one that is being written, or never was
+        rows = [line for line in file if line.endswith("\n")]  # not one that is only written in part
     numbers = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, len(names)))
     return dict(zip(names, numbers.T, strict=True))
 
 
 def exact(value):
-    """A number in as many digits as it takes to read the same one again."""
+    """A number as text, with enough digits to read the same number again."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of the games of a run: lines in `episodes.csv`, TensorBoard points, the line on the console."""
+"""The record of the games of a run: lines in `episodes.csv`, TensorBoard points, the line on the console."""
 
 import collections
 import contextlib
@@ -13,8 +13,8 @@ from common.lazy import tf
 from common.progress import Progress
 
 COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
-POINT_SECONDS = 0.05  # a TensorBoard point takes longer than some games
-RATE_SECONDS = 5  # steps/s are those of about the last so many
+POINT_SECONDS = 0.05  # the least time between two TensorBoard points, each of which takes longer than some games
+RATE_SECONDS = 5  # steps/s are measured over about this time
 
 
 class EpisodeLog:
@@ -23,7 +23,7 @@ class EpisodeLog:
     Args:
         folder: of the run.
         columns: the recipe's own columns.
-        total: games that there will be.
+        total: number of games that are planned.
     """
 
     def __init__(self, folder, columns, total):
@@ -38,7 +38,7 @@ class EpisodeLog:
         write_text(self.path, ",".join(self.columns) + "\n")
 
     def load(self, state):
-        """Continue after `state`: lines that were written later are dropped, for their games will come again."""
+        """Continue after `state`: lines that were written later are dropped, because their games are played again."""
         lines = self.path.read_text().splitlines(keepends=True)
         if len(lines) < 1 + state["episode"]:
             raise UsageError(f"{self.path} is damaged: it lacks games that the checkpoint knows of")
@@ -52,14 +52,19 @@ class EpisodeLog:
         return {"episode": self.episode, "tally": self.tally.state()}
 
     def open(self, step):
-        """Open the files and show the bar; `step` is where the count of steps stands."""
+        """Open the files and show the bar; `step` is the number of steps so far."""
         self.csv = open(self.path, "a", newline="")
         self.events = tf.summary.create_file_writer(str(self.folder))
         self.progress = Progress(self.total, "game", min(self.episode, self.total))
-        self.rate, self.rate_from = None, (time.monotonic(), step)
+        self.rate = None
+        self.restart_rate(step)
+
+    def restart_rate(self, step):
+        """Count steps/s from now on: what was done since the last game was no training."""
+        self.rate_from = (time.monotonic(), step)
 
     def add(self, step, seconds, episode_return, episode_length, own):
-        """A line for one game, not yet sure to be on the disk."""
+        """Add a line for one game; it is only certain to be on the disk after `sync`."""
         self.episode += 1
         self.returns.append(float(episode_return))
         numbers = (self.episode, step, round(seconds, 3), episode_return, episode_length)
@@ -69,7 +74,7 @@ class EpisodeLog:
         self.csv.write(",".join(row[name] for name in self.columns) + "\n")
 
     def publish(self, step, values):
-        """After some games: their lines on the disk, the bar, and a point of their means in every TensorBoard curve."""
+        """After some games: flush their lines, move the bar, and add their means to the TensorBoard curves."""
         self.csv.flush()
         means, now = {name: float(np.mean(value)) for name, value in values.items()}, time.monotonic()
         then, before = self.rate_from
@@ -84,7 +89,7 @@ class EpisodeLog:
         self.progress.update(np.size(values["episode_return"]), **shown, **{"steps/s": f"{self.rate:.0f}"})
 
     def points(self, step, values):
-        """One TensorBoard point in each of the curves."""
+        """Add one point to each of these TensorBoard curves."""
         try:
             with self.events.as_default():
                 for name, value in values.items():
@@ -98,20 +103,20 @@ class EpisodeLog:
         sync(self.path)
 
     def close(self):
-        """Close what is open, but for the event file, which a last evaluation may need."""
+        """Close what is open, except for the event file, which a last evaluation may need."""
         for close in (self.progress.close, self.csv.close, self.events.flush):
-            with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk was named before
+            with contextlib.suppress(OSError, tf.errors.OpError):  # a full disk was reported before
                 close()
 
 
 class Tally:
-    """Return, length and sums of own columns of N games that run side by side, each of its game in progress."""
+    """Running return, length and sums of own columns of N games that are played side by side."""
 
     def __init__(self):
         self.sums = {}
 
     def add(self, reward, playing, ended, own):
-        """One step more.
+        """Add one step.
 
         Args:
             reward: [N].
@@ -137,5 +142,5 @@ class Tally:
         return {name: sums.tolist() for name, sums in self.sums.items()}
 
     def load(self, state):
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.sums = {name: np.array(sums) for name, sums in state.items()}

@@ -1,8 +1,8 @@
 """Pictures: learning curves, and what was learnt on a grid (state values, action values as a compass, arrows).
 
-A map of a grid is a list of rows of letters, of which `#` is a wall and `.` a free cell; any other letter is written
-into its cell. Values are [height, width] arrays, action values [height, width, actions], NaN where nothing is to be
-shown, and `moves` tells what each action does: its (dy, dx). No display is needed, none is asked for.
+A map of a grid is a list of rows of letters: `#` is a wall, `.` is a free cell, and any other letter is written into
+its cell. Values are [height, width] arrays, action values are [height, width, actions] arrays, and NaN is not drawn.
+`moves` holds the (dy, dx) of each action. No display is needed.
 """
 
 import json
@@ -39,11 +39,11 @@ def save_image(pixels, path):
 
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
-        imsave(temporary, np.repeat(pixels[..., None], 3, axis=-1))  # RGB: a colour map is off by one at times
+        imsave(temporary, np.repeat(pixels[..., None], 3, axis=-1))  # RGB, because a colour map is sometimes off by one
 
 
 def rolling(values, window):
-    """Mean and population deviation over the last `window` values, fewer at the beginning; two arrays like `values`."""
+    """Mean and population deviation of the last `window` values, of fewer at the start; two arrays like `values`."""
     first = np.maximum(np.arange(len(values)) + 1 - window, 0)
     count = np.arange(len(values)) + 1 - first
     centred = values - values.mean()  # sums of squares lose digits far from 0
@@ -88,11 +88,11 @@ def plot_learning_curve(folder):
 
 
 def plot_grid(path, start, now):
-    """The grid as a game begins beside a state on the way.
+    """The grid at the start of a game, beside a later state.
 
     Args:
         path: of the PNG.
-        start, now: maps.
+        start, now: the two maps.
     """
     figure = new_figure(8, 4)
     for axes, letters, title in zip(figure.subplots(1, 2), (start, now), ("grid", "state"), strict=True):
@@ -106,19 +106,19 @@ def plot_state_values(path, letters, values):
     figure = new_figure(5.5, 4.5)
     axes = figure.subplots()
     figure.colorbar(_draw_values(axes, letters, values, "summer"), ax=axes)
-    axes.set_title("v(s)")
+    axes.set_title("v(s) = max q(s, a)")
     save_figure(figure, path)
 
 
 def plot_action_values(path, letters, q, moves, epsilon=0.0):
-    """Each action's values on its side of the compass, in the middle those of the epsilon-greedy policy.
+    """Each action's values on its side of the compass; in the middle the state values of the epsilon-greedy policy.
 
     Args:
         path: of the PNG.
         letters: the map.
         q: action values, [height, width, actions].
         moves: (dy, dx) of each action.
-        epsilon: share of random actions in the policy whose state values stand in the middle.
+        epsilon: probability of a random action in that policy.
     """
     figure = new_figure(9, 8)
     table = figure.subplots(3, 3)
@@ -150,21 +150,21 @@ def plot_policies(path, letters, policies, moves):
     for axes, (title, actions) in zip(np.atleast_1d(figure.subplots(1, len(policies))), policies.items(), strict=True):
         _draw_map(axes, letters, corner=True)
         for (y, x), action in np.ndenumerate(actions):
-            if letters[y][x] not in "#GBH":  # nothing is done in a wall, and nothing after the end
+            if letters[y][x] not in "#GBH":  # no action is taken in a wall or after the end
                 axes.text(x, y, ARROWS[moves[action]], ha="center", va="center", fontsize=14)
         axes.set_title(title)
     save_figure(figure, path)
 
 
 def draw_grid(folder, grid, model, epsilon, rng):
-    """The pictures of a Q-network for one goal, the last one: the grid and a state, v(s), q(s, a), and its policy.
+    """The pictures of a Q-network: the grid and a state, v(s), q(s, a), its policy; of several goals for the last.
 
     Args:
         folder: where to; grid.png, state_values.png, action_values.png and policy.png.
         grid: `envs.grids.Grid`.
         model: observations of the grid → q of every action.
-        epsilon: probability of a random action of the policy that explored.
-        rng: numpy Generator, for that policy's picture.
+        epsilon: probability of a random action in the policy that explored.
+        rng: numpy Generator, for the picture of that policy.
     """
     goal = grid.goals[-1] if grid.goal is None else grid.goal
     moves, cells = grid.task.moves, np.flatnonzero(~grid.walls & (np.arange(grid.walls.size) != goal))

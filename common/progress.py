@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on a terminal or in a notebook, elsewhere a line every half minute."""
+"""The progress of a run: a bar on a terminal or in a notebook, elsewhere a line every half minute."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ class Progress:
         total: how many there will be.
         unit: what is counted, in the singular.
         done: how many there are already.
-        title: what it is about; of a part of something larger, whose bar vanishes at its end.
+        title: what a part of a run does, such as an evaluation; its bar vanishes at its end.
     """
 
     def __init__(self, total, unit, done=0, title=""):
@@ -28,24 +28,26 @@ class Progress:
         self.started, self.first, self.last_line = time.monotonic(), done, time.monotonic()
 
     def update(self, count, **shown):
-        """`count` more, never beyond the total; `shown` are names and texts to stand beside."""
+        """Count `count` more, but never beyond the total; `shown` are names and texts beside the bar."""
         count = min(count, self.total - self.done)
         self.done += count
         now = time.monotonic()
         if self.bar is not None:
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update(count)
-            if not count and now - self.bar.last_print_t > 1:  # it moves by itself only when something was counted
+            if not count and now - self.bar.last_print_t > 1:  # tqdm only refreshes when something was counted
                 self.bar.refresh()
                 self.bar.last_print_t = now
         elif now - self.last_line > LINE_SECONDS:
             self.last_line = now
-            left = (self.total - self.done) * (now - self.started) / max(1, self.done - self.first)
             beside = "".join(f", {name} {text}" for name, text in shown.items())
-            self.say(f"{self.unit} {self.done:,} of {self.total:,}{beside}, about {left / 60:.1f} minutes left")
+            if self.done > self.first:
+                left = (self.total - self.done) * (now - self.started) / (self.done - self.first)
+                beside += f", about {left / 60:.1f} minutes left"
+            self.say(f"{self.unit} {self.done:,} of {self.total:,}{beside}")
 
     def say(self, text):
-        """Print a line without tearing the bar."""
+        """Print a line without breaking the bar."""
         tqdm.write(text, file=sys.stderr)
 
     def close(self):

@@ -1,4 +1,4 @@
-"""A run, from its folder to its last word: what its loop carries, its games, its evaluations, its end.
+"""A run from its folder to its last line of output: what its loop carries, its games, its evaluations, its end.
 
 run = Run("a_recipe", locals(), columns=("loss",))
 carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)
@@ -33,7 +33,7 @@ from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
 
-# What may differ between a run and its continuation; everything else would make it another run.
+# The arguments that may change when a run continues. A change of any other would make it another run.
 RESUMABLE = {
     "logdir", "resume", "episodes", "solved_at", "save_interval", "screenshots",
     "eval_interval", "eval_episodes", "eval_epsilon",
@@ -41,13 +41,13 @@ RESUMABLE = {
 
 
 class Run:
-    """One run. Leave it as a context: that saves what the loop carries, draws the curve, and closes every file.
+    """One run, used as a context manager: leaving it saves what the loop carries, draws the curve, and closes the log.
 
     Args:
         recipe: name of the recipe.
         arguments: dict of every argument of `train`, with at least `seed`, `logdir`, `resume` and `episodes`.
         columns: names of the recipe's own columns in `episodes.csv`.
-        env_kwargs: what the recipe gave to `gym.make` besides the id, so that the environment can be made again.
+        env_kwargs: arguments of the environment besides its id, saved so that it can be made again.
 
     Raises:
         UsageError: the folder cannot be written; it holds a run already and `resume` is false; or `resume` is true and
@@ -85,19 +85,21 @@ class Run:
             checkpoint.read_manifest(self.dir / "checkpoint")
         if recipe != self.recipe:
             raise UsageError(f"{self.dir} holds a run of {recipe}, not of {self.recipe}")
-        for name in arguments.keys() - RESUMABLE:
+        for name in sorted(arguments.keys() - RESUMABLE):
             before, now = arguments[name], self.arguments.get(name)
             if before != now:
                 raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
 
     def begin(self, **carried):
-        """What the loop carries, by name: as given, and saved at once; or, of a resumed run, as it was last saved.
+        """Start the run and return what the loop carries: as given, or as it was last saved if the run is resumed.
+
+        A new run is saved at once.
 
         Args:
             carried: see `checkpoint.Carry`; `step` counts environment steps. A network is written as `<name>.keras`.
 
         Returns:
-            Carry, whose attributes they are.
+            Carry, with these names as its attributes.
         """
         self.carry, is_new = checkpoint.Carry(**carried), not self.dir.exists()
         self.carry.parts()  # what cannot be saved is named before anything is written
@@ -110,6 +112,7 @@ class Run:
             if is_new:  # a start that fails leaves nothing
                 shutil.rmtree(self.dir, ignore_errors=True)
             raise UsageError(f"{self.dir} cannot be written: {error.strerror or error}") from None
+        print(f"run             {self.dir}", flush=True)  # where to look while it trains
         return self.carry
 
     def _create(self):
@@ -133,7 +136,7 @@ class Run:
         return {"recipe": self.recipe, "env_id": self.arguments["env_id"]}
 
     def __enter__(self):
-        """From here on Ctrl-C tears no step apart: it sets `interrupted`, which the loop reads. Twice acts at once."""
+        """From here on Ctrl-C only sets `interrupted`, which the loop reads; a second Ctrl-C stops the run at once."""
         self.started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             self.handler = signal.signal(signal.SIGINT, self._note_signal)
@@ -164,11 +167,11 @@ class Run:
 
     @property
     def seconds(self):
-        """Time spent training, over all continuations, evaluations in between included."""
+        """Seconds of training over all continuations, including the evaluations in between."""
         return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
 
     def mean_of_last(self, count=100):
-        """Mean return of the last `count` games, 100 at most; minus infinity before there are so many."""
+        """Mean return of the last `count` games (at most 100); minus infinity while there are fewer games."""
         last = list(self.log.returns)[-count:]
         return sum(last) / count if len(last) == count else -math.inf
 
@@ -190,14 +193,14 @@ class Run:
         return step
 
     def log_steps(self, step, reward, playing, ended, **own):
-        """Record one step of N games in progress, and those that ended with it.
+        """Record one step of N games in progress, and the games that ended with it.
 
         Args:
             step: environment steps so far.
             reward: [N].
             playing: [N] bool, false where the environment only reset.
             ended: [N] bool, the game is over.
-            own: the recipe's columns, numbers or [N]; of a game the mean over its steps is recorded.
+            own: the recipe's columns, numbers or [N]; the mean over the steps of a game is recorded.
         """
         games = self.log.tally.add(reward, playing, ended, own)
         for episode_return, length, means in games:
@@ -208,7 +211,7 @@ class Run:
             self.log.publish(step, {"episode_return": returns, "episode_length": lengths, **means})
 
     def abandon_games(self):
-        """Forget the games in progress, where their environments could not be restored."""
+        """Forget the games in progress, because their environments could not be restored."""
         self.log.tally = Tally()
 
     def save_every(self, interval):
@@ -218,12 +221,12 @@ class Run:
         self.saved_at = self.carry.step
 
     def save(self):
-        """Write every network, then what the loop carries and where this log stands, each whole or not at all.
+        """Write every network, then a checkpoint of what the loop carries and of the log, each whole or not at all.
 
         A step that was saved before is not saved again.
 
         Raises:
-            FloatingPointError: something of it is not finite; what was saved before stays.
+            FloatingPointError: a value is NaN or infinite; what was saved before stays.
         """
         if (self.dir / "checkpoint" / checkpoint.name_of(self.carry.step)).exists():
             return
@@ -237,20 +240,20 @@ class Run:
         checkpoint.save(self.dir / "checkpoint", self.carry.step, self._identity(), tensors, state, arrays)
 
     def evaluate_every(self, interval, make_envs, episodes, epsilon=0.0):
-        """`evaluate` when another multiple of `interval` steps is reached, never where it is 0; before `save_every`."""
+        """`evaluate` when another multiple of `interval` steps is reached, never if it is 0; before `save_every`."""
         if interval and self.carry.step // interval > self.evaluated_at // interval:
             self.evaluate(make_envs, episodes, epsilon)
             self.save()  # so that no evaluation is lost
         self.evaluated_at = self.carry.step
 
     def evaluate(self, make_envs, episodes, epsilon=0.0):
-        """Play whole games apart from training with the network `model`, always the same ones; nothing if 0 are asked.
+        """Play whole games with the network `model`, separate from training and with the same seeds every time.
 
         Adds a line to `evaluations.csv`, writes `evaluation.json`, prints the scores, and keeps the best network as
-        `best.keras`.
+        `best.keras`. With 0 `episodes` it does nothing.
 
         Args:
-            make_envs: number of environments → vector of them.
+            make_envs: number of environments → a vector of so many.
             episodes: whole games.
             epsilon: probability of a random action; 0 is greedy.
 
@@ -266,10 +269,12 @@ class Run:
         if scores is None:
             return None
         self.evaluations.add(self.carry.step, self.episode, round(self.seconds, 3), scores, model)
-        self.note(step=self.carry.step, epsilon=epsilon, scores=scores.returns.tolist())
+        found = {"step": self.carry.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
+        write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
         said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {episodes} games, {how}"
         self.log.points(self.carry.step, {"evaluation_return": scores.returns.mean()})
         if self.started:
+            self.log.restart_rate(self.carry.step)
             self.log.progress.say(said)
         else:
             plot_learning_curve(self.dir)
@@ -277,13 +282,13 @@ class Run:
         return scores
 
     def note(self, **values):
-        """Add to `evaluation.json`: what was measured with the trained network, numbers or lists of them."""
+        """Add numbers or lists of numbers, measured with the trained network, to `evaluation.json`."""
         path = self.dir / "evaluation.json"
         before = json.loads(path.read_text()) if path.exists() else {}
         write_json(path, {**before, **values})
 
     def tell(self):
-        """Print how long the training was, where everything is, and what to type next."""
+        """Print how long the training took, where everything is, and what to type next."""
         returns = self.log.returns
         last = f"; the last {len(returns)} average {np.mean(returns):.2f}" if returns else ""
         trained = f"{self.episode:,} games, {self.carry.step:,} steps in {self.seconds:.1f} s{last}"
@@ -298,14 +303,14 @@ class Run:
 
 
 def finite(loss, step):
-    """The loss as a number; FloatingPointError, which ends the run with one line and code 1, where it is none."""
+    """The loss as a float; FloatingPointError if it is NaN or infinite, which ends the run with one line and code 1."""
     if not np.isfinite(loss):
         raise FloatingPointError(f"the loss is {float(loss)} at step {step}; the last good checkpoint is kept")
     return float(loss)
 
 
 def due(count, interval, batch):
-    """Multiples of `interval` among the last `batch` counts: `count % interval == 0`, where counts come in batches."""
+    """How many of the last `batch` counts are multiples of `interval`: `count % interval == 0` for whole batches."""
     return count // interval - (count - batch) // interval
 
 

@@ -1,4 +1,4 @@
-"""What was saved by a run, read again with suspicion: nothing that is loaded can run code or be taken for another."""
+"""Read what a run saved, with suspicion: no loaded file can run code, and one that does not fit is refused."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def read_settings(path):
         (env_id, env_kwargs)
 
     Raises:
-        UsageError: no such file, or one that does not say it.
+        UsageError: the file is missing or does not name the environment.
     """
     try:
         settings = json.loads(Path(path).read_text())
@@ -27,14 +27,14 @@ def read_settings(path):
         if not isinstance(env_id, str) or not isinstance(env_kwargs, dict):
             raise TypeError("env_id or env_kwargs")
     except FileNotFoundError:
-        raise UsageError(f"{path} is missing: what the model was trained on is not known") from None
+        raise UsageError(f"{path} is missing: it is not known what the model was trained on") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read: {error!r}") from None
     return env_id, env_kwargs
 
 
 def unfinished(folder):
-    """One line on a run whose model is older than its last game; empty where it is not, or where nothing tells.
+    """A line of text if the model of a run is older than its last game; empty if it is not, or if that is not known.
 
     Args:
         folder: of the run.
@@ -49,19 +49,25 @@ def unfinished(folder):
     return f"{folder}: {what}; the run was stopped at step {int(games[-1]):,} (--resume continues it)"
 
 
+def settings_of(path):
+    """Where the environment of a model is named: its card beside it, or the settings of the run that it lies in."""
+    card = path.with_suffix(".json")
+    return card if card.is_file() or not (path.parent / "config.json").is_file() else path.parent / "config.json"
+
+
 def load_policy(path, obs_space, action_space):
-    """A Keras model that acts: observations [N, ...] in, one number per action out, the highest is the greedy action.
+    """A Keras model that acts: obs [N, ...] → one number per action, [N, A]; the highest is the greedy action.
 
     Args:
         path: of the `.keras` file.
         obs_space, action_space: of one environment, which the model must fit.
 
     Returns:
-        keras.Model with one output, [N, A]; of a model with several outputs the first.
+        keras.Model with one output, [N, A], which is the first if the file's model has several.
 
     Raises:
-        UsageError: no such file; one that is damaged, or that only code from elsewhere could rebuild; or one whose
-            shapes do not fit the environment.
+        UsageError: the file is missing, is damaged, needs code from elsewhere, or holds a model whose shapes do not fit
+            the environment.
     """
     if not Path(path).is_file():
         raise UsageError(f"there is no model {path}")

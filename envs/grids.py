@@ -1,9 +1,9 @@
-"""Grid worlds: walls, a start, a goal, perhaps bombs. Each as one environment and as a vector environment of N.
+"""Grid worlds: walls, a start, a goal, perhaps bombs. Each exists as one environment and as a vector of N.
 
 `Gridworld-v0` is the 8 x 8 world of the TensorFlow 2 Reinforcement Learning Cookbook, chapter 1; `grids/Simple-v0`,
 `grids/Obstacle-v0` and `grids/RandomGoal-v0` are the 9 x 10 tasks of the Neuromatch Academy tutorial W3D4.
 
-A layout is a list of rows of letters, closed all round by walls:
+A layout is a list of rows of letters; its border consists of walls:
 
     # wall   . free   A where the agent starts   G goal   B bomb
 """
@@ -18,7 +18,7 @@ UP_RIGHT_DOWN_LEFT = ((-1, 0), (0, 1), (1, 0), (0, -1))
 
 
 class Task(NamedTuple):
-    """A world: its map, its moves (dy, dx), and what things pay."""
+    """A world: its map, its moves (dy, dx), its rewards, its length and its observation."""
 
     layout: tuple
     moves: tuple
@@ -78,11 +78,11 @@ class Grid:
     """The rules of one world, for N agents at once; cells are numbered row by row.
 
     Args:
-        task: name in `TASKS`.
-        layout: rows of letters instead of the task's.
-        start, goal: (row, column) instead of the layout's.
-        observation: one of `OBSERVATIONS` instead of the task's.
-        max_steps: length at which an episode is truncated, instead of the task's.
+        task: a name in `TASKS`.
+        layout: rows of letters, instead of the task's.
+        start, goal: (row, column), instead of the layout's.
+        observation: one of `OBSERVATIONS`, instead of the task's.
+        max_steps: steps after which an episode is truncated, instead of the task's.
 
     Raises:
         ValueError: unknown names; a layout that is not closed or has no start; a start or goal in a wall.
@@ -122,7 +122,7 @@ class Grid:
         return letters
 
     def place(self, flat, letter, position):
-        """The cell of the start (A) or the goal (G): `position` if given, else where the letters mark it, once."""
+        """The cell of the start (A) or the goal (G): `position` if given, else the only cell with that letter."""
         name = {"A": "start", "G": "goal"}[letter]
         if position is None:
             marked = np.flatnonzero(flat == letter)
@@ -192,19 +192,19 @@ class Grid:
             return channels.reshape(count, *self.shape, 3)
         codes = np.tile((self.walls * 1 + self.bombs * 3).astype(np.uint8), (count, 1))
         codes[rows, goals] = 4
-        codes[rows, cells] = 2  # the agent is seen even where it ended
+        codes[rows, cells] = 2  # the agent is shown even in its last cell
         return codes.reshape(count, *self.shape)
 
     def shortest_ways(self):
-        """Fewest steps from the start to every cell, [cells]; as many as there are cells where no way leads."""
+        """Fewest steps from the start to every cell, [cells]; for a cell without a way, the number of cells."""
         far = self.walls.size
         steps = np.where(np.arange(far) == self.start, 0, far)
-        for _ in range(far):  # breadth first: each round goes one step further, though not from a bomb
+        for _ in range(far):  # breadth first: each round goes one step further, but never on from a bomb
             np.minimum.at(steps, self.next_cell, np.where(self.bombs, far, steps + 1)[:, None])
         return steps
 
     def walk_to_every_goal(self, act):
-        """One game for each possible goal, acting with `act`: observations [G, ...] → actions [G]; `Walks`."""
+        """One game for each possible goal → `Walks`; `act` maps observations [G, ...] to actions [G]."""
         goals = self.goals if self.goal is None else np.array([self.goal])
         cells, playing = np.full(len(goals), self.start), np.ones(len(goals), bool)
         returns, lengths = np.zeros(len(goals)), np.zeros(len(goals), int)
@@ -251,7 +251,7 @@ class Walks(NamedTuple):
 
 
 class GridEnv(gym.Env):
-    """One agent in a `Grid`, whose arguments it takes. `reset(options={"goal": (row, column)})` chooses the goal."""
+    """One agent in a `Grid`; takes the same arguments. `reset(options={"goal": (row, column)})` chooses the goal."""
 
     metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 6}
 
@@ -284,7 +284,7 @@ class GridEnv(gym.Env):
 
 
 class GridVectorEnv(gym.vector.VectorEnv):
-    """N agents, each in a `Grid` of its own, stepped with array arithmetic; gymnasium's next-step autoreset."""
+    """N agents, each in its own `Grid`, stepped together with array operations; gymnasium's next-step autoreset."""
 
     metadata = {**GridEnv.metadata, "autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
 
@@ -303,7 +303,7 @@ class GridVectorEnv(gym.vector.VectorEnv):
         return self.grid.observe(self.cells, self.goals), {}
 
     def step(self, actions):
-        fresh = self.ended  # these only reset: their action is ignored, their reward is 0
+        fresh = self.ended  # these games only reset: their action is ignored, their reward is 0
         landed, reward, terminated = self.grid.step(self.cells, self.goals, actions)
         if fresh.any():
             self.goals[fresh] = self.grid.draw_goals(fresh.sum(), self.np_random)

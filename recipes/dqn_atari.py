@@ -1,13 +1,13 @@
 r"""Deep Q-Network: learn to play an Atari game from its pixels.
 
-A convolutional network estimates, for each action, the expected discounted reward from there on. It learns from its own
-past: for remembered steps, drawn at random, it is regressed onto the reward plus the discounted best value that a
-slower copy of it gives the next state.
+A convolutional network estimates q(s, a), the expected discounted sum of the rewards that follow an action. It learns
+from steps drawn at random from a replay memory: the target is the reward plus the discounted best value of the next
+state, which a slower copy of the network, the target network, estimates.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
-    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n the
-        discounted sum of n rewards comes before the bootstrap
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n, r is
+        the discounted sum of n rewards, s' the state n steps later, and gamma becomes gamma^n
     (4) regress q(s, a) onto y with Huber's loss, whose slope is the error clipped to ±1
     (5) every `target_interval` updates, copy the network into the target network
 
@@ -19,13 +19,14 @@ Differs from the text in (book/dqn_atari.md):
 
                 here                                     text
     update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
-    score       the game's own                           the clipped reward
+    score       the sum of the game's own rewards        the sum of the clipped rewards
     optimizer   Adam 1e-4 (--optimizer=rmsprop is there) RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps
     frames      84 x 84, maximum of two                  80 x 105, every second pixel
     start       0 to 29 idle frames                      1 to 10 idle steps
+    learning    starts after 10,000 random steps         starts after 20,000 random steps
     exploration 1 to 0.01 in 100,000 steps               1 to 0.1 in 1,000,000
-    memory      100,000 steps, each frame once           400,000 steps, each frame eight times
+    memory      100,000 steps, each frame once           400,000 steps, each frame four times
 
     python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=380 --n_step=3 --learning_rate=2e-4 --train_interval=8 \
         --epsilon_decay_steps=150000 --eval_episodes=20
@@ -33,8 +34,8 @@ Differs from the text in (book/dqn_atari.md):
 Scores 19.95 ± 0.92 over 20 games at epsilon 0.001, one seed, after 694,424 steps: 57 minutes on two cores of a Xeon at
 2.5 GHz (book/results/dqn_atari_pong; measured before --eval_interval existed).
 
-What --resume does not bring back: the games in progress. New ones begin in their place, and without --save_memory the
-replay memory fills again before learning goes on.
+--resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
+memory is lost, too, and fills again before learning continues.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def build_q_network(obs_shape, num_actions):
 
 
 def build_optimizer(name, learning_rate):
-    """Adam as it is used now, or RMSProp with the text's momentum and epsilon."""
+    """Adam, or RMSProp with the text's momentum and epsilon."""
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)
@@ -94,7 +95,7 @@ def make_update(model, target_model, optimizer):
     """Compiled: one gradient step on a batch → loss."""
     optimizer.build(model.trainable_variables)
 
-    # XLA fuses the optimizer into one pass; its convolutions on a CPU are slow, so only here.
+    # XLA fuses the optimizer into one pass. Its convolutions are slow on a CPU, so nothing else is compiled with it.
     @tf.function(jit_compile=True)
     def apply(gradients):
         optimizer.apply(gradients, model.trainable_variables)
@@ -151,32 +152,32 @@ def train(
     """Train a Deep Q-Network on an Atari game and save it as a Keras model.
 
     Args:
-        env_id: an ALE game, ALE/<Game>-v5, or any environment that shows [stack, height, width] bytes.
-        episodes: whole games to play, over all environments together; those that end with the last one count, too.
-        seed: of the network, the environments, exploration and sampling.
+        env_id: an ALE game, ALE/<Game>-v5, or an environment that shows [stack, height, width] bytes.
+        episodes: games of all environments together; games that end in the same step as the last one count, too.
+        seed: random seed of the network, the environments, exploration and sampling.
         logdir: folder of the run; runs/dqn_atari/<date-time> if empty.
-        resume: continue the run in logdir where it was last saved.
-        num_envs: games played at once.
-        sticky_actions: probability that the emulator repeats the last action; Nature 0, gymnasium's v5 ids 0.25.
-        life_loss: learn that losing a life ends the value; games are played to their end all the same.
+        resume: continue the run in logdir from its last save.
+        num_envs: games played side by side.
+        sticky_actions: probability that the emulator repeats the last action; Nature has 0, gymnasium's v5 ids 0.25.
+        life_loss: learn from a lost life as if the game had terminated; games still continue to their end.
         noop_max: a game starts after 0 to noop_max - 1 idle frames.
         optimizer: adam or rmsprop.
-        learning_rate: of the optimizer, per update.
-        buffer_size: steps that the replay memory keeps.
+        learning_rate: learning rate of the optimizer.
+        buffer_size: capacity of the replay memory, in steps.
         learning_starts: random steps before the first update.
         epsilon_final: probability of a random action after the decay.
         epsilon_decay_steps: steps from epsilon 1 to epsilon_final.
         clip_rewards: learn from the reward clipped to [-1, 1]; the score is never clipped.
         train_interval: steps per update.
         batch_size: transitions per update.
-        n_step: rewards summed in the target before the bootstrap; 1 is the text's.
-        gamma: discount per step.
+        n_step: rewards summed in the target before the bootstrap; 1 as in the text.
+        gamma: discount factor per step.
         target_interval: updates between two copies into the target network.
-        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
-        eval_episodes: games of an evaluation; 0 for no evaluation.
-        eval_epsilon: probability of a random action in those games.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: games per evaluation; 0 means no evaluation.
+        eval_epsilon: probability of a random action in an evaluation.
         save_interval: steps between two saves.
-        save_memory: save the replay memory, too, 7 KB a step.
+        save_memory: save the replay memory, too; this takes 7 KB per step.
         screenshots: save a picture of the last screen of every game.
     """
     run = Run("dqn_atari", locals(), COLUMNS, {"sticky_actions": sticky_actions, "noop_max": noop_max})
@@ -197,7 +198,7 @@ def train(
     act, update = make_act(model), make_update(model, target_model, opt)
     carried = {"model": model, "target_model": target_model, "optimizer": opt, "rng": rng}
     carried.update({"memory": memory} if save_memory else {})
-    carry = run.begin(**carried, step=0, updates=0, loss=np.nan)  # but for the games: emulators cannot be carried
+    carry = run.begin(**carried, step=0, updates=0, loss=np.nan)  # without the games: an emulator's state is not saved
     print(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     run.abandon_games()
     memory.abandon_games()
@@ -212,7 +213,7 @@ def train(
             explore = rng.random(num_envs) < epsilon
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, info = envs.step(action)
-            playing, ended = ~ended, game_over(terminated, truncated, info)  # the step after an end only resets
+            playing, ended = ~ended, game_over(terminated, truncated, info)  # the step after a game's end only resets
             carry.step += int(playing.sum())
 
             # (2) Remember.

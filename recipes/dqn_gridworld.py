@@ -1,7 +1,9 @@
 r"""Deep Q-Network on a grid: find the shortest way from pixels, with a target network.
 
-A small convolutional network sees the walls, the agent and the goal as layers of an image. Between two moves it is
-fitted to remembered steps: to the reward plus the discounted best value that a slower copy of it gives the next state.
+A small convolutional network sees the walls, the agent and the goal as layers of an image, and estimates q(s, a), the
+expected discounted sum of the rewards that follow an action. Between two moves it is fitted to steps from a replay
+memory: the target is the reward plus the discounted best value of the next state, which a slower copy of the network,
+the target network, estimates.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
@@ -18,7 +20,8 @@ Differs from the text in (book/dqn_gridworld.md):
                 here                                       text
     loss        values [B] against targets [B]             [B, 1] against [B]: every value against every target
     last state  where the agent ended                      the start
-    games       64 side by side, 3,000 of 100 steps        one after another, 500 of 50 steps
+    games       3,000 of up to 100 steps, 64 at a time     500 of up to 50 steps, one at a time
+    memory      20,000 steps                               100,000 steps
     fitting     4 minibatches of 64 per 64 steps           1 minibatch of 10 per step
     optimizer   Adam 0.006, halved every 2,000 updates     Adam 0.0005
     exploration random for 5,000 steps, then epsilon 0.6   epsilon 0.25
@@ -80,7 +83,7 @@ def build_q_network(obs_shape, num_actions):
 
 
 def build_optimizer(learning_rate, half_life):
-    """Adam; its learning rate halves every `half_life` updates, so that at the end the values come to rest."""
+    """Adam with a learning rate that halves every `half_life` updates, so that the values converge."""
     return keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(learning_rate, half_life, 0.5))
 
 
@@ -93,7 +96,7 @@ def td_target(reward, discount, next_q):
 
 def squared_error(y, q):
     """Mean of (y - q)²: targets [B], values [B] → []."""
-    assert y.shape == q.shape  # [B] against [B, 1] would set every value against every target
+    assert y.shape == q.shape  # [B] and [B, 1] would broadcast: every value against every target
     return tf.reduce_mean((y - q) ** 2)
 
 
@@ -153,23 +156,23 @@ def train(
 
     Args:
         env_id: grids/Simple-v0, grids/Obstacle-v0, grids/RandomGoal-v0, or Gridworld-v0 with its bombs.
-        episodes: whole games to play, over all agents together; those that end with the last one count, too.
-        seed: of the network, the goals, exploration and sampling.
+        episodes: games of all agents together; games that end in the same step as the last one count, too.
+        seed: random seed of the network, the goals, exploration and sampling.
         logdir: folder of the run; runs/dqn_gridworld/<date-time> if empty.
-        resume: continue the run in logdir where it was last saved.
-        num_envs: agents, each in a world of its own.
-        max_steps: length at which a game is truncated.
-        learning_rate: of Adam, at first, per update.
-        learning_rate_half_life: updates in which the learning rate halves.
-        buffer_size: steps that the replay memory keeps.
+        resume: continue the run in logdir from its last save.
+        num_envs: agents, each in its own copy of the world.
+        max_steps: steps after which a game is truncated.
+        learning_rate: initial learning rate of Adam.
+        learning_rate_half_life: number of updates in which the learning rate halves.
+        buffer_size: capacity of the replay memory, in steps.
         learning_starts: random steps before the first update.
         epsilon: probability of a random action.
         minibatches: updates between two moves of all agents.
         batch_size: steps per minibatch.
-        gamma: discount per step.
+        gamma: discount factor per step.
         target_interval: updates between two copies into the target network.
-        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
-        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
     """
     run = Run("dqn_gridworld", locals(), ("mean_loss",), {"observation": "grid", "max_steps": max_steps})
@@ -198,7 +201,7 @@ def train(
             explore = rng.random(num_envs) < (epsilon if learning else 1)
             action = np.where(explore, rng.integers(num_actions, size=num_envs), act(carry.obs))
             next_obs, reward, terminated, truncated, _ = envs.step(action)
-            playing, carry.ended = ~carry.ended, terminated | truncated  # the step after an end only resets
+            playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
             carry.step += int(playing.sum())
 
             # (2) Remember.

@@ -1,11 +1,11 @@
-"""Export a trained agent for programs without Keras, and prove that the export acts alike.
+"""Export a trained agent for programs without Keras, and check that the export chooses the same actions.
 
     python recipes/export.py --run=runs/dqn_atari/<date-time> --format=litert
     python recipes/export.py --model=models/dqn_atari_pong.keras --format=onnx
 
-What is exported takes one batch of observations and gives the actions, the choice of the highest number included. It is
-written with Keras's own exporters, loaded again with the format's own runtime, and kept only if it chooses the actions
-of the Keras model on observations of real games. ONNX needs `pip install -e .[onnx]`.
+The exported function takes a batch of observations and returns the actions with the highest outputs. Keras's own
+exporters write it, and the format's own runtime loads it again. It is kept only if it chooses the actions of the Keras
+model on observations of real games. ONNX needs `pip install -e .[onnx]`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from common.cli import Count, UsageError, strict
 from common.lazy import keras, native_stderr_silenced, tf
-from common.saved import load_policy, read_settings
+from common.saved import load_policy, read_settings, settings_of
 from envs.remake import remake
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
@@ -34,8 +34,8 @@ EXPORTERS = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"
 
 
 def with_choice(policy):
-    """Observations [B, ...] → numbers [B, A] becomes observations [B, ...] → actions [B], int32."""
-    # top_k, not argmax: Keras 3.15 tells minus zero from zero in it, in operations that ONNX does not know.
+    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B], int32."""
+    # top_k instead of argmax: to distinguish -0 from 0, argmax in Keras 3.15 uses operations that ONNX does not know.
     return keras.Model(policy.input, keras.ops.top_k(policy.output, 1)[1][:, 0])
 
 
@@ -76,7 +76,7 @@ RUNTIMES = {"saved_model": run_saved_model, "litert": run_litert, "onnx": run_on
 
 
 def observations(envs, steps, seed):
-    """What `envs` show during `steps` random steps, as the model takes it; [steps * N, ...]."""
+    """The observations of `envs` during `steps` random steps, [steps * N, ...]."""
     rng = np.random.default_rng(seed)
     seen = [envs.reset(seed=seed)[0]]
     for _ in range(steps - 1):
@@ -101,7 +101,7 @@ def size(path):
 
 @contextlib.contextmanager
 def quiet():
-    """Within it the converters' remarks to their developers go nowhere; what they raise does not."""
+    """Silence what the converters print for their developers; exceptions still pass."""
     with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), native_stderr_silenced():
@@ -120,11 +120,11 @@ def export(
 
     Args:
         run: folder of a run, whose model.keras is exported.
-        model: a .keras file instead, with its card beside it.
+        model: a .keras file instead of a run, with its card (.json) beside it.
         env_id: environment for a model without a card.
         format: saved_model, litert or onnx.
-        out: where to; policy, policy.tflite or policy.onnx in the run's folder, or beside you, if empty.
-        steps: random steps of 8 environments on whose observations the export must act as the Keras model does.
+        out: path of the export; if empty, policy, policy.tflite or policy.onnx in the run's or the working folder.
+        steps: random steps in 8 environments, where the export must choose the actions of the Keras model.
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
@@ -133,7 +133,7 @@ def export(
             if importlib.util.find_spec(package) is None:
                 raise UsageError(f"--format=onnx needs the package {package}: pip install -e .[onnx]")
     path = Path(run) / "model.keras" if run else Path(model)
-    settings = Path(run) / "config.json" if run else path.with_suffix(".json")
+    settings = Path(run) / "config.json" if run else settings_of(path)
     final = Path(out or Path(run) / f"policy{SUFFIXES[format]}")
     if final.exists():
         raise UsageError(f"{final} exists already: remove it, or choose another --out")

@@ -1,9 +1,9 @@
-r"""A hand-written policy for the pole: push towards the side it leans to. Every learner must beat it.
+r"""A hand-written policy for the pole: push the cart in the direction in which it leans. Every learner must beat it.
 
-Nothing is learnt here: one comparison, and statistics over many games. The score of a network says little until one
-knows the score of a single comparison.
+Nothing is learnt here: the policy is a single comparison, and it plays many games. The score of a network means little
+until one knows the score of this comparison.
 
-    (1) play whole games, pushing right where the pole leans right and left otherwise
+    (1) play whole games; push right when the pole leans right, and left otherwise
     (2) report the mean, deviation, minimum and maximum of their returns
 
 Source: Géron, Hands-On Machine Learning, chapter 18 (https://github.com/ageron/handson-ml2).
@@ -14,7 +14,7 @@ Differs from the text in:
     episode     up to the environment's 500 steps        up to 200
     model       saved as a network with fixed weights    a function only
 
-There is no --eval_interval as in the other recipes: every game is played by the policy itself.
+The other recipes have an --eval_interval. This one needs none: every game is a greedy game of the policy.
 
     python recipes/hardcoded_cartpole.py
 
@@ -44,12 +44,12 @@ OBS_SIZE, ANGLE = 4, 2  # cart position, cart velocity, angle of the pole, its a
 
 
 def choose(obs):
-    """Observation [4] → 1, push right, where the pole leans right; else 0, push left."""
+    """Observation [4] → 1 (push right) if the pole leans right, else 0 (push left)."""
     return int(obs[ANGLE] > 0)
 
 
 def build_policy():
-    """The same choice as a network: observations [B, 4] → logits [B, 2], minus the angle for left, plus for right."""
+    """The same choice as a network: observations [B, 4] → logits [B, 2], which are minus and plus the angle."""
     obs = keras.Input((OBS_SIZE,))
     logits = keras.layers.Dense(2, use_bias=False, name="logits")
     policy = keras.Model(obs, logits(obs), name="hardcoded_policy")
@@ -62,14 +62,14 @@ def build_policy():
 def train(
     env_id: str = "CartPole-v1", episodes: Count = 100, seed: Seed = 0, logdir: str = "", resume: bool = False
 ) -> None:
-    """Play CartPole with a hand-written policy; nothing is trained, but the run leaves what every run leaves.
+    """Play CartPole with a hand-written policy. Nothing is trained, but the run has its folder like any other.
 
     Args:
         env_id: CartPole-v1 or CartPole-v0.
-        episodes: whole games to play.
-        seed: of the environment.
+        episodes: games to play.
+        seed: random seed of the environment.
         logdir: folder of the run; runs/hardcoded_cartpole/<date-time> if empty.
-        resume: continue the run in logdir where it was last saved.
+        resume: continue the run in logdir from its last save.
     """
     run = Run("hardcoded_cartpole", locals())
     env = make(env_id, "vectors")

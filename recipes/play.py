@@ -4,8 +4,8 @@
     python recipes/play.py --model=models/dqn_atari_pong.keras --video
     python recipes/play.py --run=runs/q_table_frozenlake/<date-time> --text
 
-`--run` takes the folder of any recipe's run, `--model` a model with its card (`.json`) beside it, or with `--env_id`.
-A film shows the games from the first on; of Atari it shows what the agent sees.
+`--run` takes the folder of any recipe's run. `--model` takes a model with its card (`.json`) beside it, or without a
+card together with `--env_id`. A film begins with the first game; for Atari it shows what the agent sees.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 from common.cli import Count, Probability, Seed, UsageError, strict
 from common.evaluation import evaluate, make_greedy
 from common.film import check_display, show, write_film
-from common.saved import load_policy, read_settings, unfinished
+from common.saved import load_policy, read_settings, settings_of, unfinished
 from envs.remake import is_atari, remake
 
 
 def make_shown(env_id, env_kwargs, text):
-    """One environment to be shown, as text or in pictures; UsageError where it cannot be."""
+    """One environment that can be shown as text or in pictures; UsageError if it cannot."""
     mode = "ansi" if text else "rgb_array"
-    env = remake(env_id, env_kwargs, 1)  # asked first, for some cannot be made with a mode they do not know
+    env = remake(env_id, env_kwargs, 1)  # checked first: some refuse an unknown render mode
     if mode not in (["rgb_array"] if is_atari(env_id) else env.metadata.get("render_modes", [])):
         raise UsageError(f"{env_id} cannot be shown {'as text' if text else 'in pictures'}")
     if is_atari(env_id):
@@ -35,7 +35,7 @@ def make_shown(env_id, env_kwargs, text):
 
 
 def watch(env, act, seed, picture):
-    """Generator of pictures of one game, `picture(env, obs)` of each step; `env` is a vector of one."""
+    """Play one game and yield `picture(env, obs)` at each step; `env` is a vector of one environment."""
     obs, _ = env.reset(seed=seed)
     ended = False
     yield picture(env, obs)
@@ -46,12 +46,12 @@ def watch(env, act, seed, picture):
 
 
 def rendered(env, obs):
-    """What the environment shows of itself."""
+    """The environment's own picture or text."""
     return env.render()[0]
 
 
 def seen(env, obs):
-    """What the agent sees of an Atari game, four times as large: [336, 336, 3] bytes."""
+    """What the agent sees of an Atari game, enlarged four times: [336, 336, 3] bytes."""
     return np.repeat(obs[0, -1].repeat(4, axis=0).repeat(4, axis=1)[..., None], 3, axis=-1)
 
 
@@ -61,7 +61,7 @@ def play(
     env_id: str = "",
     episodes: Count = 100,
     epsilon: Probability = 0.0,
-    seed: Seed = 2**29,
+    seed: Seed = 3 * 2**28,
     video: bool = False,
     video_episodes: Count = 1,
     render: bool = False,
@@ -71,24 +71,24 @@ def play(
 
     Args:
         run: folder of a run; its model.keras is played in the environment of its config.json.
-        model: a .keras file instead, with its card beside it.
+        model: a .keras file instead of a run, with its card (.json) beside it.
         env_id: environment for a model without a card.
         episodes: whole games to play.
         epsilon: probability of a random action; 0 is greedy.
-        seed: of the environments and the random actions; training never uses the default.
-        video: write play.mp4 and play.gif, into the run's folder or beside you.
+        seed: random seed of the environments and of random actions.
+        video: write play.mp4 and play.gif into the run's folder or, with --model, into the working directory.
         video_episodes: games in the film, in the window or in the text.
         render: show the games in a window.
-        text: print the games as text, where the environment can.
+        text: print the games as text, if the environment can.
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
     if text and (video or render):
-        raise UsageError("--text stands alone: it is not for --video or --render")
+        raise UsageError("--text stands alone: it cannot be combined with --video or --render")
     if render:
         check_display()
     path = Path(run) / "model.keras" if run else Path(model)
-    settings = Path(run) / "config.json" if run else path.with_suffix(".json")
+    settings = Path(run) / "config.json" if run else settings_of(path)
     env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
     shown = make_shown(env_id, env_kwargs, text) if video or render or text else None
     envs = remake(env_id, env_kwargs, episodes)
@@ -103,7 +103,7 @@ def play(
 
     # Watch.
     if shown:
-        fps = 15 if is_atari(env_id) else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4 of 60 frames
+        fps = 15 if is_atari(env_id) else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
         picture = seen if is_atari(env_id) else rendered
 
         def pictures():
@@ -117,7 +117,7 @@ def play(
             show(pictures(), fps)
         if video:
             film, gif = write_film(pictures(), Path(run), fps)
-            print(f"film            {film}\nin short        {gif}")
+            print(f"film            {film}\nfirst 20 s      {gif}")
         shown.close()
 
 

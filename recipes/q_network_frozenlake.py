@@ -1,11 +1,11 @@
 r"""Q-network: the Q-table of a frozen lake as a network of one layer, learnt by gradient descent.
 
-A state is a row of zeros with a single one, so each weight of a layer without bias is one entry of a table. The network
-can do no more than the table, but everything that a larger network needs is already in place.
+Each state is encoded as a one-hot vector, so each weight of a layer without bias is one entry of a table. The network
+can do no more than the table, but it is trained as a larger network would be.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) target: y = r + gamma * max_a q(s', a), and y = r where the game terminated
-    (3) descend the squared error of q(s, a) against y
+    (3) descend the gradient of the squared error (y - q(s, a))²
 
 Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13
 (https://github.com/PacktPublishing/Building-Machine-Learning-Systems-with-Python-Third-edition).
@@ -14,9 +14,10 @@ Differs from the text in (book/q_network_frozenlake.md):
 
                 here                                      text
     target      r alone where the game terminated         r + gamma * max q of the last state, too
-    epsilon     1 / (1 + step / 12,000), 0.1 at least     1 / (game // 50 + 10), only after games that terminated
-    rate        0.5 / (1 + update / 1,000), of a mean     0.1, constant, of one game: an entry moves by 0.2 of its
-                over 32 games: 0.031 of an entry's error  error
+    epsilon     1 / (1 + step / 12,000), 0.1 at least     1 / (game // 50 + 10)
+    rate        0.5 / (1 + update / 1,000)                constant 0.1
+                of a mean over 32 games: at first an      of one game: an entry moves by 0.2 of its error
+                entry moves by 0.031 of its error
     loss        of the action taken                       of all four, three of which are their own target
     games       6,400, in rounds of 32 side by side       2,000, one after another
     score       the exact probability of success          mean reward while learning, called a percentage
@@ -59,14 +60,14 @@ def build_q_network(num_states, num_actions):
 
 
 def td_target(reward, terminated, next_q, gamma):
-    """reward [N], terminated [N] (1, else 0), next_q [N, A] → reward plus the discounted best of next_q, [N]."""
+    """reward [N], terminated [N] (1 or 0), next_q [N, A] → reward plus the discounted best of next_q, [N]."""
     best = tf.reduce_max(next_q, axis=-1)  # [N]
     assert reward.shape == terminated.shape == best.shape
     return reward + gamma * (1 - terminated) * best
 
 
 def squared_error(q, y, playing):
-    """Mean of (y - q)² over the games that are `playing` (1, else 0); all [N] → []."""
+    """Mean of (y - q)² over the games that are `playing` (1 or 0); all [N] → []."""
     assert q.shape == y.shape == playing.shape
     return tf.reduce_sum(playing * (y - q) ** 2) / tf.reduce_sum(playing)
 
@@ -134,18 +135,18 @@ def train(
 
     Args:
         env_id: FrozenLake-v1 or FrozenLake8x8-v1.
-        episodes: whole games to play, rounded up to whole rounds.
-        seed: of the network, exploration and the ice.
+        episodes: number of games, rounded up to whole rounds.
+        seed: random seed of the network, exploration and the ice.
         logdir: folder of the run; runs/q_network_frozenlake/<date-time> if empty.
-        resume: continue the run in logdir where it was last saved.
+        resume: continue the run in logdir from its last save.
         num_envs: games of a round, played side by side.
         epsilon_decay_steps: steps after which a random action has probability 1/2, and 1/3 after twice as many.
         epsilon_final: lowest probability of a random action.
-        gamma: discount per step.
-        learning_rate: of gradient descent, at first, per update.
-        learning_rate_decay_updates: updates after which it is half of that, and a third after twice as many.
-        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
-        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        gamma: discount factor per step.
+        learning_rate: initial learning rate of gradient descent.
+        learning_rate_decay_updates: updates after which the rate is 1/2 of it, and 1/3 after twice as many.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
     """
     run = Run("q_network_frozenlake", locals(), columns=("epsilon", "mean_loss"))
@@ -158,7 +159,7 @@ def train(
     rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, learning_rate_decay_updates, decay_rate=1.0)
     optimizer = keras.optimizers.SGD(rate)
     act, update = make_act(model), make_update(model, optimizer, gamma)
-    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # no game is on between two rounds
+    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # between two rounds no game is in progress
 
     with closing(envs), run:
         while run.episode < episodes and not run.interrupted:
@@ -192,7 +193,7 @@ def train(
     plot_policies(run.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
     success = success_probability(lake.unwrapped.P, greedy_policy(table), max_steps)
     run.note(success_probability=success)
-    print(f"{env_id}: the greedy policy succeeds with probability {success:.4f} within {max_steps} steps, exactly")
+    print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
     run.tell()
 
 

@@ -1,11 +1,11 @@
 r"""Q-table: learn to cross a slippery lake by trial and error.
 
-A table holds, for each state and action, the expected discounted reward from there on. After every step the entry of
-the action taken moves a little towards the reward plus the discounted best entry of the next state.
+A table holds Q[s, a], the expected discounted sum of the rewards that follow action a in state s. After every step the
+entry of the action taken moves a little towards the reward plus the discounted best entry of the next state.
 
     (1) act: the best action of the state's row, after adding noise that shrinks with the steps
     (2) target: y = r + gamma * max_a Q[s', a], and y = r where the game terminated
-    (3) move Q[s, a] towards y, by a part that shrinks with the visits of (s, a)
+    (3) move Q[s, a] towards y, with a step size that shrinks with the visits to (s, a)
 
 Source: Richert, Coelho, Brucher, Building Machine Learning Systems with Python, chapter 13
 (https://github.com/PacktPublishing/Building-Machine-Learning-Systems-with-Python-Third-edition), after Watkins'
@@ -14,12 +14,23 @@ Q-learning (https://doi.org/10.1007/BF00992698).
 Differs from the text in (book/q_table_frozenlake.md):
 
                 here                                      text
-    noise       0.3 / (1 + step / 2,000), by the step     normal // (step + 1), rounded down to whole numbers
-    discount    0.99: the best policy, 0.7402             0.95: another policy is best, 0.7298
+    noise       normal * 0.3 / (1 + step / 2,000)         normal // (step of the game + 1), which rounds down
+    discount    0.99, best policy: success 0.7402         0.95, another best policy: success 0.7298
     table       starts at 1, the reward of success        starts at 0
     step size   11 / (10 + visits of (s, a))              constant 0.8
     games       3,000                                     2,000
     score       the exact probability of success          none
+
+What one thing of the text at a time does:
+
+    as in the text  probability of success, mean of ten seeds
+    nothing         0.7402
+    noise           0.7314
+    discount        0.7298
+    table           0.6692
+    step size       0.6205
+    games           0.7402
+    everything      0.0818
 
     python recipes/q_table_frozenlake.py
 
@@ -62,7 +73,7 @@ def build_table_model(num_states, num_actions):
 
 
 def noisy_best(row, noise, rng):
-    """The action with the highest q after normal noise of deviation `noise` was added to each. [A] → number."""
+    """The action with the highest q after normal noise of deviation `noise` is added; row [A] → its index."""
     return int((row + noise * rng.standard_normal(len(row))).argmax())
 
 
@@ -72,17 +83,17 @@ def td_target(reward, terminated, next_row, gamma):
 
 
 def noise_at(step, start, decay_steps):
-    """Deviation of the noise: `start` at first, half of it after `decay_steps`, a third after twice as many."""
+    """Deviation of the noise: `start` at first, 1/2 of it after `decay_steps`, 1/3 after twice as many."""
     return start / (1 + step / decay_steps)
 
 
 def step_size(visits, decay_visits):
-    """The part of the way to the target: all of it at the first visit, about half of it at visit `decay_visits`."""
+    """The step size towards the target: 1 at the first visit, about 1/2 at visit `decay_visits`."""
     return (decay_visits + 1) / (decay_visits + visits)
 
 
 def known(Q, visits):
-    """The table [states, A] with 0 where nothing was tried: a hole is not worth the initial value."""
+    """The table [states, A] with 0 where an action was never tried, so that no hole keeps the initial value."""
     return np.where(visits > 0, Q, 0.0)
 
 
@@ -105,17 +116,17 @@ def train(
 
     Args:
         env_id: FrozenLake-v1 or FrozenLake8x8-v1.
-        episodes: whole games to play.
-        seed: of the noise and of the ice.
+        episodes: games to play.
+        seed: random seed of the noise and the ice.
         logdir: folder of the run; runs/q_table_frozenlake/<date-time> if empty.
-        resume: continue the run in logdir where it was last saved.
-        initial_q: what every entry of the table is before its first visit; 1 makes the untried attractive.
-        noise: deviation of the noise on the q values at first.
-        noise_decay_steps: steps after which the noise is half of that, and a third after twice as many.
-        gamma: discount per step.
-        step_size_decay_visits: visits of a state and action after which its entry moves about half of the way.
-        eval_interval: steps between two evaluations while training; 0 for none but the one at the end.
-        eval_episodes: greedy games of an evaluation; 0 for no evaluation.
+        resume: continue the run in logdir from its last save.
+        initial_q: value of every entry before its first visit; 1 makes untried actions attractive.
+        noise: initial standard deviation of the noise on the q values.
+        noise_decay_steps: steps after which the noise is 1/2 of its initial value, and 1/3 after twice as many.
+        gamma: discount factor per step.
+        step_size_decay_visits: visits to a state and action after which the step size is about 1/2.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
     """
     run = Run("q_table_frozenlake", locals(), columns=("noise",))
@@ -164,7 +175,7 @@ def train(
     plot_policies(run.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
     success = success_probability(env.unwrapped.P, greedy_policy(known(Q, visits)), max_steps)
     run.note(success_probability=success)
-    print(f"{env_id}: the greedy policy succeeds with probability {success:.4f} within {max_steps} steps, exactly")
+    print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
     run.tell()
 
 

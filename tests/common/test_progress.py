@@ -29,6 +29,13 @@ def test_without_a_terminal_a_line_every_half_minute(capsys, clock):
     ]
 
 
+def test_nothing_is_promised_before_something_is_done(capsys, clock):
+    shown = Progress(100, "game")
+    clock[0] = 40.0
+    shown.update(0, step="9")
+    assert capsys.readouterr().err == "game 0 of 100, step 9\n"
+
+
 def test_it_never_counts_beyond_the_total():
     shown = Progress(5, "game")
     shown.update(4)

@@ -181,6 +181,7 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
         for _ in range(6):
             play(run, carry)
             run.evaluate_every(25, OneStep, 4)
+            run.note(noted=carry.step)
             run.evaluate_every(0, OneStep, 4)
             run.save_every(1000)
     run.evaluate(OneStep, 4)
@@ -188,10 +189,14 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
     assert table["step"].tolist() == [30, 50, 60] and table["mean"].tolist() == [1, 1, 1]
     assert table["games"].tolist() == [4, 4, 4] and table["episode"].tolist() == [3, 5, 6]
     assert weight(tmp_path, "best") == 60  # as good as the ones before: the latest
-    found = json.loads((tmp_path / "evaluation.json").read_text())
+    found = json.loads((tmp_path / "evaluation.json").read_text())  # the last one's, and nothing of another step
     assert found == {"step": 60, "epsilon": 0.0, "scores": [1.0] * 4}
     said = capsys.readouterr()
-    assert said.out == "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
+    assert (
+        said.out
+        == f"run             {tmp_path}\n"
+        + "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
+    )
     assert "step 30: 1.00" in said.err and said.err.count("playing 4 games, greedy\n") == 3
 
 

@@ -10,7 +10,7 @@ from common.cli import UsageError
 from common.evaluation import evaluate, make_greedy
 from common.lazy import keras
 from envs.remake import remake
-from recipes import hardcoded_cartpole, reinforce_cartpole
+from recipes import hardcoded_cartpole, nfq_gridworld, reinforce_cartpole
 from recipes.play import play
 
 
@@ -47,6 +47,16 @@ def test_a_run_that_was_killed_is_played_as_it_was_saved_and_that_is_said(tmp_pa
         assert f"{folder / str(interval)}: {said}" in capsys.readouterr().out
 
 
+def test_the_best_network_of_a_run_is_played_in_the_runs_environment(tmp_path, capsys):
+    """NFQ's grids are made with arguments that config.json alone knows."""
+    quick = {"episodes": 8, "num_envs": 4, "max_steps": 10, "eval_episodes": 2, "learning_starts": 1000}
+    nfq_gridworld.train(**quick, logdir=str(tmp_path / "run"))
+    capsys.readouterr()
+    play(model=str(tmp_path / "run" / "best.keras"), episodes=3)
+    said = capsys.readouterr().out
+    assert said.startswith("grids/Simple-v0: ") and "3 games, greedy" in said
+
+
 def table_model(path, actions, states=16):
     """A model that takes the action `actions[state]`."""
     state = keras.Input((), dtype="int32")
@@ -70,7 +80,7 @@ def test_the_score_is_that_of_the_policy(run, capsys):
 
 def test_a_film_of_whole_games(run):
     play(run=str(run), episodes=1, video=True, video_episodes=2)
-    seeds, pictures = 2**29, 0
+    seeds, pictures = 3 * 2**28, 0
     env, act = remake("CartPole-v1", {}, 1), make_greedy(keras.models.load_model(run / "model.keras"))
     for game in range(2):
         pictures += int(evaluate(env, act, seeds + game).lengths[0]) + 1
