@@ -1,4 +1,7 @@
-"""REINFORCE with dropout: the gradient is of the thinned networks that played."""
+"""REINFORCE with dropout: the gradient is of the sub-networks that played.
+
+`tests/test_project.py` holds everything else to be the sibling's, line by line.
+"""
 
 import json
 
@@ -6,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.files import read_episodes
-from common.lazy import keras, tf
+from common.lazy import keras
 from envs.checked import make_vec
 from recipes.reinforce_dropout_cartpole import (
     build_policy,
@@ -19,19 +22,6 @@ from recipes.reinforce_dropout_cartpole import (
     standardize,
     train,
 )
-
-
-def test_returns_and_advantages_by_hand():
-    # Five rewards of 1 at 0.99: 1; 1.99; 1 + 0.99 * 1.99 = 2.9701; 3.940399; 4.90099501
-    returns = discounted_returns(np.ones(5), 0.99)
-    np.testing.assert_allclose(returns, [4.90099501, 3.940399, 2.9701, 1.99, 1.0])
-    np.testing.assert_allclose(standardize(np.array([1.0, 3.0])), [-1, 1], atol=1e-6)
-
-
-def test_the_loss_by_hand():
-    logits = tf.constant(np.log([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]).astype(np.float32))
-    loss = policy_gradient_loss(logits, tf.constant([0, 2]), tf.constant([2.0, -1.0]))
-    assert float(loss) == pytest.approx(0.0101013, abs=1e-6)  # -(2 ln 0.7 - 1 ln 0.5) / 2
 
 
 def test_the_network_that_learns_is_the_network_that_played():
