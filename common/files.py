@@ -1,11 +1,14 @@
 """Files that are written whole or not at all, and the tables of a run."""
 
 import contextlib
+import fcntl
 import json
 import os
 from pathlib import Path
 
 import numpy as np
+
+from common.cli import UsageError
 
 
 @contextlib.contextmanager
@@ -27,6 +30,31 @@ def sync(path):
     """Wait until the file is on the disk, so that a rename never comes before the content."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def hold(folder):
+    """Lock a folder for this process until the file descriptor that is returned is closed.
+
+    Raises:
+        UsageError: another process, which is named where the system tells it, holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"{folder} is in use by {holder_of(folder)}") from None
+    return descriptor
+
+
+def holder_of(folder):
+    """The process that holds a lock on a folder, in words."""
+    with contextlib.suppress(OSError), open("/proc/locks") as locks:
+        for line in locks:
+            words = line.split()  # number, kind, mode, access, process, device:device:inode, …
+            if words[1] == "FLOCK" and words[5].split(":")[-1] == str(Path(folder).stat().st_ino):
+                return f"process {words[4]}"
+    return "another process"
 
 
 def write_text(path, text):

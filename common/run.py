@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import json
 import math
+import os
 import shlex
 import shutil
 import signal
@@ -26,9 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from common import checkpoint
-from common.cli import UsageError
+from common.cli import UsageError, leave
 from common.evaluation import Evaluations, evaluate, make_greedy
-from common.files import replacing, write_json
+from common.files import hold, replacing, write_json
 from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
@@ -38,6 +39,8 @@ RESUMABLE = {
     "logdir", "resume", "episodes", "solved_at", "save_interval", "screenshots",
     "eval_interval", "eval_episodes", "eval_epsilon",
 }  # fmt: skip
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Run:
@@ -62,13 +65,15 @@ class Run:
         self.arguments.update(logdir=str(self.dir), resume=False)
         self.log = EpisodeLog(self.dir, columns, self.arguments["episodes"])
         self.evaluations = Evaluations(self.dir)
-        self.interrupted, self.carry = False, None
+        self.interrupted, self.handlers = 0, {}  # the number of the signal that asked the run to end
+        self.carry = self.lock = None
         self.seconds_before, self.started = 0.0, None
-        if arguments["resume"]:
+        self.resuming = arguments["resume"]
+        if self.resuming:
             self._check()
         elif (self.dir / "config.json").exists():
             raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
-        self.resumed = arguments["resume"] and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
+        self.resumed = self.resuming and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
 
     def _check(self):
         try:
@@ -104,19 +109,31 @@ class Run:
         self.carry, is_new = checkpoint.Carry(**carried), not self.dir.exists()
         self.carry.parts()  # what cannot be saved is named before anything is written
         try:
+            self.dir.mkdir(parents=True, exist_ok=True)
+            self.lock = hold(self.dir)
             self._restore() if self.resumed else self._create()
             self.log.open(self.carry.step)
             self.saved_at = self.evaluated_at = self.carry.step
             self.save()
-        except OSError as error:
+        except BaseException as error:
+            self._release()
+            if not isinstance(error, OSError):
+                raise
             if is_new:  # a start that fails leaves nothing
                 shutil.rmtree(self.dir, ignore_errors=True)
             raise UsageError(f"{self.dir} cannot be written: {error.strerror or error}") from None
         print(f"run             {self.dir}", flush=True)  # where to look while it trains
         return self.carry
 
+    def _release(self):
+        """Let another process write into the folder."""
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+
     def _create(self):
-        self.dir.mkdir(parents=True, exist_ok=True)
+        if not self.resuming and (self.dir / "config.json").exists():  # another start came first
+            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
         self.log.create()
         settings = {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs}
         write_json(self.dir / "config.json", {**settings, **surroundings()})  # last: from now on there is a run
@@ -136,20 +153,27 @@ class Run:
         return {"recipe": self.recipe, "env_id": self.arguments["env_id"]}
 
     def __enter__(self):
-        """From here on Ctrl-C only sets `interrupted`, which the loop reads; a second Ctrl-C stops the run at once."""
+        """From here on Ctrl-C, SIGTERM and SIGHUP set `interrupted`, which the loop reads; a second acts at once."""
         self.started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self.handler = signal.signal(signal.SIGINT, self._note_signal)
+            ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()  # under nohup
+            self.handlers = {number: signal.signal(number, self._note_signal) for number in SIGNALS - ignored}
         return self
 
-    def _note_signal(self, signum, frame):
+    def _note_signal(self, number, frame):
         if self.interrupted:
+            self._stop()
+        self.interrupted = number
+
+    def _stop(self):
+        """Ctrl-C is KeyboardInterrupt, as everywhere; of another one the process ends with 128 + its number."""
+        if self.interrupted == signal.SIGINT:
             raise KeyboardInterrupt
-        self.interrupted = True
+        leave(128 + self.interrupted, f"stopped by {signal.Signals(self.interrupted).name}")
 
     def __exit__(self, kind, error, traceback):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self.handler or signal.SIG_DFL)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         self.seconds_before, self.started = self.seconds, None
         try:
             if error is None:
@@ -157,8 +181,9 @@ class Run:
                 plot_learning_curve(self.dir)
         finally:
             self.log.close()
+            self._release()
         if error is None and self.interrupted:
-            raise KeyboardInterrupt
+            self._stop()
 
     @property
     def episode(self):

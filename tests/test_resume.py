@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from common.checkpoint import checkpoints
+from common.files import read_csv
 from common.lazy import keras
 
 ROOT = Path(__file__).parent.parent
@@ -108,4 +109,40 @@ def test_a_full_disk_is_named_in_one_line_and_loses_nothing(whole, tmp_path):
     process = start(name, folder, "--resume")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
+    assert_same_run(whole[name], folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_a_scheduler_stops_is_saved_and_goes_on(number, whole, tmp_path):
+    name, folder = "nfq_gridworld", tmp_path / "stopped"
+    process = start(name, folder)
+    while lines(folder) < 100 and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "Traceback" not in err, err
+    saved = int(checkpoints(folder / "checkpoint")[-1].name)
+    assert saved >= read_csv(folder / "episodes.csv")["step"][-1]  # no game is lost
+    process = start(name, folder, "--resume")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert_same_run(whole[name], folder)
+
+
+@pytest.mark.slow
+def test_of_two_starts_into_one_folder_one_trains_and_the_other_names_it(whole, tmp_path):
+    name, folder = "nfq_gridworld", tmp_path / "one"
+    first = start(name, folder)
+    while lines(folder) < 20 and first.poll() is None:
+        time.sleep(0.001)
+    first.send_signal(signal.SIGSTOP)  # while the other starts
+    for flags in ([], ["--resume"]):
+        second = start(name, folder, *flags)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2 and err.count("\n") == 1, err
+        assert "holds a run already" in err if not flags else f"in use by process {first.pid}" in err
+    first.send_signal(signal.SIGCONT)
+    _, err = first.communicate(timeout=300)
+    assert first.returncode == 0, err
     assert_same_run(whole[name], folder)

@@ -1,6 +1,7 @@
 """What a run leaves behind, what its loop carries, how it ends, and what continuing it changes."""
 
 import json
+import os
 import signal
 from functools import partial
 
@@ -310,6 +311,34 @@ def test_ctrl_c_is_noted_once_saves_and_ends_the_run(tmp_path, sigint):
     assert weight(tmp_path) == 10 and (tmp_path / "learning_curve.png").exists()
     with pytest.raises(KeyboardInterrupt):  # outside, Ctrl-C is itself again
         signal.raise_signal(sigint)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_schedulers_stop_a_run_like_ctrl_c(tmp_path, number, capsys):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as exit, run:
+        signal.raise_signal(number)
+        assert run.interrupted
+        play(run, carry)
+    assert exit.value.code == 128 + number and weight(tmp_path) == 10
+    assert capsys.readouterr().err.endswith(f"stopped by {number.name}\n") and signal.getsignal(number) == before
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    one, other = new_run(tmp_path), new_run(tmp_path)
+    one.begin(model=model_of(1), step=0)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for second in (other, new_run(tmp_path, resume=True)):
+        with pytest.raises(UsageError, match=f"is in use by process {os.getpid()}"):
+            second.begin(model=model_of(2), step=0)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    with one:
+        pass
+    with pytest.raises(UsageError, match="holds a run already"):  # it came second, and found a run that is over
+        other.begin(model=model_of(2), step=0)
+    assert weight(tmp_path) == 1
 
 
 def test_ctrl_c_twice_acts_at_once(tmp_path, sigint):
