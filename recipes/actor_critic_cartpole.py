@@ -199,7 +199,7 @@ def train(
     reward_scale: Positive = 0.01,
     gamma: Probability = 0.99,
     solved_at: float = 475.0,
-    eval_interval: Natural = 100_000,
+    eval_interval: Natural = 150_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
 ) -> None:

@@ -211,7 +211,7 @@ def train(
     gamma: Probability = 0.99,
     entropy_weight: NonNegative = 0.001,
     solved_at: float = 475.0,
-    eval_interval: Natural = 100_000,
+    eval_interval: Natural = 150_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
 ) -> None:
