@@ -45,8 +45,8 @@ Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five
     mean return of 100 games apart, greedy  500
     games                                   928 (800 to 928)
     steps                                   185,217 (166,663 to 201,521)
-    training                                2.875 (2.633 to 3.163) s
-    whole process                           7.32 (7.09 to 7.66) s
+    training                                2.755 (2.583 to 3.032) s
+    whole process                           7.07 (6.59 to 7.24) s
 """
 
 from __future__ import annotations

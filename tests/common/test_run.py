@@ -326,6 +326,31 @@ def test_schedulers_stop_a_run_like_ctrl_c(tmp_path, number, capsys):
     assert capsys.readouterr().err.endswith(f"stopped by {number.name}\n") and signal.getsignal(number) == before
 
 
+def test_under_nohup_a_hangup_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = new_run(tmp_path)
+        run.begin(model=model_of(0), step=0)
+        with run:
+            signal.raise_signal(signal.SIGHUP)
+            assert not run.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("common.run.checkpoint.save", full)
+        with pytest.raises(UsageError, match="No space left on device"):
+            new_run(tmp_path / "run").begin(model=model_of(0), step=0)
+    assert not (tmp_path / "run").exists()
+    new_run(tmp_path / "run").begin(model=model_of(0), step=0)
+    assert weight(tmp_path / "run") == 0
+
+
 def test_a_folder_has_one_writer(tmp_path):
     one, other = new_run(tmp_path), new_run(tmp_path)
     one.begin(model=model_of(1), step=0)
