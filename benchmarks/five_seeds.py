@@ -28,7 +28,7 @@ SEEDS = 5
 
 
 def mean_score(run):
-    """Mean return of 100 games apart, greedy."""
+    """Mean return of 100 greedy games."""
     return np.mean(evaluation(run)["scores"])
 
 

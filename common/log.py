@@ -68,10 +68,8 @@ class EpisodeLog:
         self.episode += 1
         self.returns.append(float(episode_return))
         numbers = (self.episode, step, round(seconds, 3), episode_return, episode_length)
-        row = dict(zip(COLUMNS, map(exact, numbers), strict=True)) | {
-            name: f"{float(x):.7g}" for name, x in own.items()
-        }
-        self.csv.write(",".join(row[name] for name in self.columns) + "\n")
+        own = [f"{float(own[name]):.7g}" for name in self.columns[len(COLUMNS) :]]
+        self.csv.write(",".join([*map(exact, numbers), *own]) + "\n")
 
     def publish(self, step, values):
         """After some games: flush their lines, move the bar, and add their means to the TensorBoard curves."""

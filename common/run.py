@@ -2,7 +2,7 @@
 
 run = Run("a_recipe", locals(), columns=("loss",))
 carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)
-with run:
+with closing(envs), run:
     while run.episode < episodes and not run.interrupted:
         ...
         carry.step = run.log_games(carry.step, returns, lengths, loss=loss)
@@ -71,9 +71,13 @@ class Run:
         self.resuming = arguments["resume"]
         if self.resuming:
             self._check()
-        elif (self.dir / "config.json").exists():
-            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+        else:
+            self._refuse_a_second_run()
         self.resumed = self.resuming and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
+
+    def _refuse_a_second_run(self):
+        if (self.dir / "config.json").exists():
+            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
 
     def _check(self):
         try:
@@ -132,8 +136,8 @@ class Run:
             self.lock = None
 
     def _create(self):
-        if not self.resuming and (self.dir / "config.json").exists():  # another start came first
-            raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
+        if not self.resuming:
+            self._refuse_a_second_run()  # another start may have come first
         self.log.create()
         settings = {"recipe": self.recipe, "arguments": self.arguments, "env_kwargs": self.env_kwargs}
         write_json(self.dir / "config.json", {**settings, **surroundings()})  # last: from now on there is a run

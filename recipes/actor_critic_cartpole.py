@@ -42,11 +42,11 @@ What one thing of the text at a time does:
 
 Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
 
-    mean return of 100 games apart, greedy  500
-    games                                   928 (800 to 928)
-    steps                                   185,217 (166,663 to 201,521)
-    training                                2.755 (2.583 to 3.032) s
-    whole process                           7.07 (6.59 to 7.24) s
+    mean return of 100 greedy games  500
+    games                            928 (800 to 928)
+    steps                            185,217 (166,663 to 201,521)
+    training                         2.755 (2.583 to 3.032) s
+    whole process                    7.07 (6.59 to 7.24) s
 """
 
 from __future__ import annotations

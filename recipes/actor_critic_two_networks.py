@@ -46,11 +46,11 @@ What one thing of the text at a time does:
 
 Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
 
-    mean return of 100 games apart, greedy  498.25, 500, 500, 500, 500
-    games                                   800 (736 to 864)
-    steps                                   155,300 (147,649 to 165,196)
-    training                                2.41 (2.225 to 2.443) s
-    whole process                           6.57 (6.31 to 6.79) s
+    mean return of 100 greedy games  498.25, 500, 500, 500, 500
+    games                            800 (736 to 864)
+    steps                            155,300 (147,649 to 165,196)
+    training                         2.41 (2.225 to 2.443) s
+    whole process                    6.57 (6.31 to 6.79) s
 
 `diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change. The saved
 model contains both: `model.get_layer("actor")` and `model.get_layer("critic")`.

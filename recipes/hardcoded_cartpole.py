@@ -1,4 +1,4 @@
-r"""A hand-written policy for the pole: push the cart in the direction in which it leans. Every learner must beat it.
+r"""A hand-written policy for the pole: push towards the side to which it leans. Every learner must beat it.
 
 Nothing is learnt here: the policy is a single comparison, and it plays many games. The score of a network means little
 until one knows the score of this comparison.
@@ -20,11 +20,11 @@ The other recipes have an --eval_interval. This one needs none: every game is a 
 
 Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
 
-    mean return of 100 games apart, greedy  42.89, 42.67, 42.62, 42.74, 41.9
-    games                                   100
-    steps                                   4,267 (4,190 to 4,289)
-    training                                0.053 (0.049 to 0.06) s
-    whole process                           4.24 (4.2 to 4.57) s
+    mean return of 100 greedy games  42.89, 42.67, 42.62, 42.74, 41.9
+    games                            100
+    steps                            4,267 (4,190 to 4,289)
+    training                         0.053 (0.049 to 0.06) s
+    whole process                    4.24 (4.2 to 4.57) s
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ What one thing of the text at a time does:
 
 Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
 
-    mean return of 100 games apart, greedy  500, 500, 490.83, 499.5, 500
-    games                                   480 (384 to 576)
-    steps                                   101,441 (86,216 to 139,538)
-    training                                3.181 (2.886 to 4.228) s
-    whole process                           7.57 (7.16 to 8.39) s
+    mean return of 100 greedy games  500, 500, 490.83, 499.5, 500
+    games                            480 (384 to 576)
+    steps                            101,441 (86,216 to 139,538)
+    training                         3.181 (2.886 to 4.228) s
+    whole process                    7.57 (7.16 to 8.39) s
 
 A truncated game is treated as if no reward came after it: without a critic there is no estimate of that reward.
 """

@@ -35,11 +35,11 @@ What one thing of the text at a time does:
 
 Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
 
-    mean return of 100 games apart, greedy  500, 500, 500, 500, 477.75
-    games                                   544 (464 to 624)
-    steps                                   130,725 (113,641 to 177,137)
-    training                                5.397 (4.706 to 6.793) s
-    whole process                           9.57 (8.8 to 10.87) s
+    mean return of 100 greedy games  500, 500, 500, 500, 477.75
+    games                            544 (464 to 624)
+    steps                            130,725 (113,641 to 177,137)
+    training                         5.397 (4.706 to 6.793) s
+    whole process                    9.57 (8.8 to 10.87) s
 
 `diff recipes/reinforce_cartpole.py recipes/reinforce_dropout_cartpole.py` shows what dropout changes. A truncated game
 is treated as if no reward came after it: without a critic there is no estimate of that reward.
