@@ -14,10 +14,11 @@ import tempfile
 from unittest import mock
 
 import fire
+import gymnasium as gym
 import numpy as np
 
 from common.lazy import tf
-from envs.tabular import greedy_policy, make_lake, success_probability
+from envs.tabular import greedy_policy, success_probability
 from recipes import q_network_frozenlake, q_table_frozenlake
 
 
@@ -42,7 +43,7 @@ def compare(recipe, variants, seeds):
 
 def exact():
     """Print the best policy's success for each discount, and what decides it: the action values of state 2."""
-    transitions = make_lake("FrozenLake-v1").unwrapped.P
+    transitions = gym.make("FrozenLake-v1").unwrapped.P
     for gamma in (0.9, 0.95, 0.97, 0.98, 0.99, 0.999):
         q = np.zeros((16, 4))
         for _ in range(20_000):

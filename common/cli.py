@@ -1,9 +1,11 @@
 """The command line of a recipe: Fire reads it, `strict` makes it answer for every word.
 
 Fire alone reports an unknown flag after the function has run, takes `--x=false` for a true string and `1e5` for a
-float. `strict` checks the names before anything runs and turns every value into the type that `train` declares:
+float. `strict` checks the names before anything runs; `validated` turns every value into the type that `train`
+declares, or refuses it, whoever calls `train`:
 
-    def train(episodes: Count = 200, gamma: Probability = 0.99, resume: bool = False): ...
+    @validated
+    def train(episodes: Count = 200, gamma: Probability = 0.99, resume: bool = False) -> Path: ...
 
     if __name__ == "__main__":
         fire.Fire(strict(train))
@@ -44,8 +46,11 @@ class Range(NamedTuple):
         return f"{self.low} to {'below ' if self.open_high else ''}{self.high}"
 
 
+LARGEST = {int: 2**40, float: 3e38}  # more is no run; networks hold numbers of 32 bits
+
 Count = Annotated[int, Range(1)]  # 1, 2, 3, …
 Natural = Annotated[int, Range(0)]  # 0, 1, 2, …
+Size = Annotated[int, Range(1, 2**16)]  # of a layer or a batch, or environments: memory is needed for all of it
 Positive = Annotated[float, Range(0.0, open_low=True)]  # a rate
 NonNegative = Annotated[float, Range(0.0)]  # a weight
 Probability = Annotated[float, Range(0.0, 1.0)]  # a discount, too
@@ -54,12 +59,44 @@ Percentage = Annotated[float, Range(0.0, 100.0)]
 Seed = Annotated[int, Range(0, 2**30)]  # leaves room for the seeds that are derived from it, in 32 bits
 
 
-def strict(train, argv=None):
-    """Wrap `train` for `fire.Fire` so that bad input never reaches it.
+def validated(train):
+    """Make `train` check its arguments before it does anything, whoever calls it.
+
+    A value becomes the type that its parameter declares: "1e5" a whole number, "false" a false one, JSON a dict. With
+    `resume=True`, arguments that are not given are those that the run in `logdir` was started with.
 
     Args:
-        train: the recipe's function; each parameter annotated and with a default.
-        argv: the words to check, without the program's name; those of this process by default.
+        train: a function; each parameter annotated and with a default.
+
+    Returns:
+        The same function, which raises UsageError, before it begins, for a value of another type or out of range, and
+        where there is no run to continue.
+    """
+    hints, signature = get_type_hints(train, include_extras=True), inspect.signature(train)
+
+    @functools.wraps(train)
+    def check_and_train(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        values = {name: convert(name, value, hints[name]) for name, value in given.items()}
+        others = {name: p.default for name, p in signature.parameters.items()}
+        if values.get("resume"):
+            saved = saved_arguments(values.get("logdir"))
+            if "env_id" not in values:
+                refuse_to_import(saved.get("env_id"))
+            others.update({name: saved[name] for name in others if name in saved})
+        others = {name: convert(name, value, hints[name]) for name, value in others.items() if name not in values}
+        return train(**others, **values)
+
+    return check_and_train
+
+
+def strict(train, argv=None):
+    """Wrap `train`, which is `validated`, for `fire.Fire`, so that bad input never reaches it.
+
+    Args:
+        train: the recipe's function.
+        argv: the words to check, without the program's name; by default those of this process if `train` is defined
+            in the program that it runs, otherwise none.
 
     Returns:
         A function for Fire that returns nothing. It exits with one line on stderr and code 2 for bad input, 1 where
@@ -67,7 +104,8 @@ def strict(train, argv=None):
     """
     hints = get_type_hints(train, include_extras=True)
     defaults = {name: p.default for name, p in inspect.signature(train).parameters.items()}
-    words = sys.argv[1:] if argv is None else argv
+    is_program = train.__module__ == "__main__" and hasattr(sys.modules["__main__"], "__file__")  # no notebook
+    words = argv if argv is not None else sys.argv[1:] if is_program else []
     if {"--help", "-h"} & set(words):
         sys.argv[1:], words = ["--help"], []  # beside other words Fire would run the function before it helps
     try:
@@ -78,13 +116,10 @@ def strict(train, argv=None):
     @functools.wraps(train)
     def run(*args, **kwargs):
         # Fire passes every argument, with types guessed from the looks of a word; the words themselves are safer.
-        passed = {name: value for name, value in zip(defaults, args, strict=False) if value != defaults[name]}
+        passed = {**dict(zip(defaults, args, strict=False)), **kwargs}
+        passed = {name: value for name, value in passed.items() if value != defaults[name]}
         try:
-            values = {name: convert(name, value, hints[name]) for name, value in {**passed, **kwargs, **typed}.items()}
-            if values.get("resume"):
-                saved = saved_arguments(values.get("logdir"))
-                values = {**{n: convert(n, saved[n], hints[n]) for n in defaults if n in saved}, **values}
-            train(**values)
+            train(**{**passed, **typed})
         except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
         except (FloatingPointError, OSError) as error:
@@ -108,7 +143,7 @@ def in_words(hint):
     if get_origin(hint) is Literal:
         return f"one of {', '.join(get_args(hint))}"
     kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
-    name = {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
+    name = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "JSON object"}[kind]
     return f"{name}, {limits}" if limits else name
 
 
@@ -160,23 +195,42 @@ def convert(name, value, hint):
         return str(value)
     kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
     if kind is str:
+        if not isinstance(value, str | int | float | Path):
+            raise UsageError(f"--{name}={value}: a text is wanted")
         return str(value)
     if kind is bool:
         truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
         if truth is None:
             raise UsageError(f"--{name}={value}: true or false is wanted")
         return truth
+    if kind is dict:
+        return json_object(name, value)
     try:
+        if isinstance(value, bool):
+            raise ValueError
         number = float(value)
         result = int(number) if kind is int else number
         if not math.isfinite(number) or result != number:
             raise ValueError
-        if kind is int and str(value).lstrip("+-").isdigit():
-            result = int(value)  # beyond 2**53 a float would lose digits
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         raise UsageError(f"--{name}={value}: {'a whole number' if kind is int else 'a number'} is wanted") from None
     if limits is not None and result not in limits:
         raise UsageError(f"--{name}={value}: it must be {limits}")
+    if abs(result) > LARGEST[kind]:
+        raise UsageError(f"--{name}={value}: the number is too large")
+    return result
+
+
+def json_object(name, value):
+    """A dict of what JSON can hold: a dict, the text of a JSON object, or {} for None; UsageError for anything else."""
+    try:
+        result = json.loads(
+            value if isinstance(value, str) else json.dumps({} if value is None else value), parse_constant=int
+        )
+        if not isinstance(result, dict):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
+        raise UsageError(f"--{name}={value}: a JSON object is wanted, such as '{{\"name\": 1}}'") from None
     return result
 
 
@@ -191,3 +245,9 @@ def saved_arguments(logdir):
         raise UsageError(f"--resume: no run in {logdir} ({path.name} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--resume: {path} cannot be read: {error!r}") from None
+
+
+def refuse_to_import(env_id):
+    """UsageError if a file names an environment of a module: only what the user typed is imported."""
+    if ":" in str(env_id):
+        raise UsageError(f"its world is {env_id}, and only a module that you name is imported: add --env_id={env_id}")

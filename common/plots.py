@@ -15,6 +15,7 @@ from common.files import read_csv, read_episodes, replacing
 ARROWS = {(-1, 0): "↑", (0, 1): "→", (1, 0): "↓", (0, -1): "←", (0, 0): "·"}
 NAMES = {(-1, 0): "up", (0, 1): "right", (1, 0): "down", (0, -1): "left", (0, 0): "stay"}
 COMPASS = {(-1, 0): (0, 1), (0, 1): (1, 2), (1, 0): (2, 1), (0, -1): (1, 0), (0, 0): (0, 0)}
+LEFT_DOWN_RIGHT_UP = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (dy, dx) of the actions on a frozen lake
 
 
 def new_figure(width, height):
@@ -154,6 +155,19 @@ def plot_policies(path, letters, policies, moves):
                 axes.text(x, y, ARROWS[moves[action]], ha="center", va="center", fontsize=14)
         axes.set_title(title)
     save_figure(figure, path)
+
+
+def draw_lake(folder, letters, q):
+    """The pictures of the action values of a frozen lake.
+
+    Args:
+        folder: where to; action_values.png and policy.png.
+        letters: the map, rows of letters.
+        q: [height * width, A].
+    """
+    q = q.reshape(len(letters), len(letters[0]), -1)
+    plot_action_values(folder / "action_values.png", letters, q, LEFT_DOWN_RIGHT_UP)
+    plot_policies(folder / "policy.png", letters, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
 
 
 def draw_grid(folder, grid, model, epsilon, rng):

@@ -101,7 +101,8 @@ class FrameReplayBuffer:
         capacity: steps kept, over all environments together.
         num_envs: environments that are added together.
         frame_shape: height and width.
-        stack: frames in one observation; before the start of a game they are zero, as ALE's are.
+        stack: frames in one observation; before the start of a game they are zero, as ALE's are, or copies of its
+            first frame, as gymnasium's are.
         n_step: rewards that are summed before the bootstrap (Sutton 1988); 1 is the ordinary target.
         gamma: discount per step.
     """
@@ -120,6 +121,7 @@ class FrameReplayBuffer:
         self.ended = np.zeros((length, num_envs), bool)  # the game was over after this step
         self.resetting = np.zeros((length, num_envs), bool)  # no transition: the environment only reset
         self.age = np.zeros((length, num_envs), np.uint8)  # frames of the same game before this one, at most stack - 1
+        self.copied = np.zeros((length, num_envs), bool)  # the frames before the start of the game are copies
         self.flush()
 
     def add(self, obs, action, reward, terminated, ended):
@@ -138,6 +140,7 @@ class FrameReplayBuffer:
         self.resetting[t] = False if first else self.ended[before]
         new_game = True if first else self.resetting[before]
         self.age[t] = np.where(new_game, 0, np.minimum(self.age[before] + 1, self.stack - 1))
+        self.copied[t] = np.where(new_game, obs[:, 0].any(axis=(1, 2)), self.copied[before])
         self.frames[t], self.action[t], self.reward[t] = obs[:, -1], action, reward
         self.terminated[t] = terminated
         self.ended[t] = ended & ~self.resetting[t]
@@ -189,11 +192,11 @@ class FrameReplayBuffer:
 
     def _stacks(self, slots, envs):
         """Observations [B, stack, height, width] that end at `slots`."""
-        back = np.arange(self.stack - 1, -1, -1)
+        back = np.minimum(np.arange(self.stack - 1, -1, -1), self.age[slots, envs][:, None])  # [B, stack]
         stacks = self.frames[(slots[:, None] - back) % len(self.frames), envs[:, None]]
-        before_start = back > self.age[slots, envs][:, None]  # [B, stack]
+        before_start = np.arange(self.stack - 1, -1, -1) > back
         if before_start.any():
-            stacks[before_start] = 0
+            stacks[before_start & ~self.copied[slots, envs][:, None]] = 0
         return stacks
 
     def abandon_games(self):
@@ -220,7 +223,7 @@ class FrameReplayBuffer:
         return sum(array.nbytes for array in self._arrays().values())
 
     def _arrays(self):
-        names = ("frames", "action", "reward", "terminated", "ended", "resetting", "age")
+        names = ("frames", "action", "reward", "terminated", "ended", "resetting", "age", "copied")
         return {name: getattr(self, name) for name in names}
 
     def state(self):

@@ -19,20 +19,19 @@ import math
 import os
 import shlex
 import shutil
-import signal
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
 from common import checkpoint
-from common.cli import UsageError, leave
+from common.cli import UsageError
 from common.evaluation import Evaluations, evaluate, make_greedy
 from common.files import hold, replacing, write_json
 from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
+from common.signals import Reachable, Signals
 
 # The arguments that may change when a run continues. A change of any other would make it another run.
 RESUMABLE = {
@@ -40,7 +39,7 @@ RESUMABLE = {
     "eval_interval", "eval_episodes", "eval_epsilon",
 }  # fmt: skip
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+MOST_GAMES = 2**16  # of an evaluation, each in an environment of its own
 
 
 class Run:
@@ -50,22 +49,32 @@ class Run:
         recipe: name of the recipe.
         arguments: dict of every argument of `train`, with at least `seed`, `logdir`, `resume` and `episodes`.
         columns: names of the recipe's own columns in `episodes.csv`.
-        env_kwargs: arguments of the environment besides its id, saved so that it can be made again.
+        env_kwargs: the recipe's own arguments of the environment. `run.env_kwargs` has them and those of the argument
+            of this name, and is saved, so that the environment can be made again.
 
     Raises:
         UsageError: the folder cannot be written; it holds a run already and `resume` is false; or `resume` is true and
-            it holds none, or one of another recipe, or with other settings, or without its checkpoint.
+            it holds none, or one of another recipe, or with other settings, or without its checkpoint; or an argument
+            of the environment is given twice; or there are more games to evaluate than environments can be made.
 
     Nothing is written before `begin`. A run that was killed before its first checkpoint begins anew.
     """
 
     def __init__(self, recipe, arguments, columns=(), env_kwargs=None):
-        self.recipe, self.arguments, self.env_kwargs = recipe, dict(arguments), env_kwargs or {}
+        self.recipe, self.arguments, own = recipe, dict(arguments), env_kwargs or {}
+        given = self.arguments.get("env_kwargs") or {}
+        if twice := own.keys() & given.keys():
+            raise UsageError(
+                f"--env_kwargs: {', '.join(sorted(twice))} is chosen by the recipe or has a flag of its own"
+            )
+        if self.arguments.get("eval_episodes", 0) > MOST_GAMES:
+            raise UsageError(f"--eval_episodes={self.arguments['eval_episodes']}: at most {MOST_GAMES} are played")
+        self.env_kwargs = {**own, **given}
         self.dir = Path(self.arguments["logdir"] or default_folder(recipe))
         self.arguments.update(logdir=str(self.dir), resume=False)
         self.log = EpisodeLog(self.dir, columns, self.arguments["episodes"])
         self.evaluations = Evaluations(self.dir)
-        self.interrupted, self.handlers = 0, {}  # the number of the signal that asked the run to end
+        self.signals = Signals()
         self.carry = self.lock = None
         self.seconds_before, self.started = 0.0, None
         self.resuming = arguments["resume"]
@@ -159,25 +168,19 @@ class Run:
     def __enter__(self):
         """From here on Ctrl-C, SIGTERM and SIGHUP set `interrupted`, which the loop reads; a second acts at once."""
         self.started = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()  # under nohup
-            self.handlers = {number: signal.signal(number, self._note_signal) for number in SIGNALS - ignored}
+        self.signals.__enter__()
         return self
 
-    def _note_signal(self, number, frame):
-        if self.interrupted:
-            self._stop()
-        self.interrupted = number
+    @property
+    def interrupted(self):
+        """The number of the signal that asked the run to end, 0 if there was none."""
+        return self.signals.number
 
-    def _stop(self):
-        """Ctrl-C is KeyboardInterrupt, as everywhere; of another one the process ends with 128 + its number."""
-        if self.interrupted == signal.SIGINT:
-            raise KeyboardInterrupt
-        leave(128 + self.interrupted, f"stopped by {signal.Signals(self.interrupted).name}")
+    def in_graph(self, envs):
+        """The same environments for a graph that steps them: their exceptions and a second Ctrl-C end it as usual."""
+        return Reachable(envs, self.signals)
 
     def __exit__(self, kind, error, traceback):
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
         self.seconds_before, self.started = self.seconds, None
         try:
             if error is None:
@@ -186,8 +189,9 @@ class Run:
         finally:
             self.log.close()
             self._release()
+            self.signals.__exit__(kind, error, traceback)
         if error is None and self.interrupted:
-            self._stop()
+            self.signals.stop()
 
     @property
     def episode(self):
@@ -326,8 +330,12 @@ class Run:
         print(f"model           {self.dir / 'model.keras'}")
         print(f"event file      {next(self.dir.glob('events.out.*'))}")
         print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
-        print(f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))} --episodes=100 --video")
-        again = f"--logdir={shlex.quote(str(self.dir))} --resume --episodes={2 * self.arguments['episodes']}"
+        env_id = str(self.arguments["env_id"])
+        world = f" --env_id={shlex.quote(env_id)}" if ":" in env_id else ""  # only what is typed is imported
+        print(
+            f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))}{world} --episodes=100 --video"
+        )
+        again = f"--logdir={shlex.quote(str(self.dir))}{world} --resume --episodes={2 * self.arguments['episodes']}"
         print(f"to train on     python recipes/{self.recipe}.py {again}")
 
 

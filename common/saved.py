@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from common.checkpoint import checkpoints
-from common.cli import UsageError
+from common.cli import UsageError, refuse_to_import
 from common.files import read_csv
 from common.lazy import keras
 
@@ -30,6 +30,31 @@ def read_settings(path):
         raise UsageError(f"{path} is missing: it is not known what the model was trained on") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read: {error!r}") from None
+    return env_id, env_kwargs
+
+
+def choose_world(path, env_id, env_kwargs):
+    """The environment to make: what the user typed, and otherwise what a run or a model card names.
+
+    Args:
+        path: `config.json` of a run, or the card (`.json`) of a model.
+        env_id: as typed, may be empty.
+        env_kwargs: as typed, may be empty; the file's are taken with the file's environment alone.
+
+    Returns:
+        (env_id, env_kwargs)
+
+    Raises:
+        UsageError: nothing was typed, and the file does not tell, or tells an environment in a module: only a module
+            that the user typed is imported.
+    """
+    if not env_id:
+        saved_id, saved_kwargs = read_settings(path)
+        refuse_to_import(saved_id)
+        return saved_id, env_kwargs or saved_kwargs
+    if not env_kwargs and Path(path).is_file():
+        saved_id, saved_kwargs = read_settings(path)
+        env_kwargs = saved_kwargs if saved_id == env_id else {}
     return env_id, env_kwargs
 
 

@@ -5,72 +5,154 @@ them in C++.
 """
 
 import os
-import warnings
 
 import gymnasium as gym
 import numpy as np
 
-from envs.checked import check_id
+from envs.checked import build, check_actions, find, in_short, is_atari, served, try_out
+
+# ALE's names of what has shorter or more usual ones here.
+ALE_NAMES = {
+    "sticky_actions": "repeat_action_probability",
+    "frame_skip": "frameskip",
+    "max_frames": "max_num_frames_per_episode",
+}
+# What makes an observation, a score or a game another thing than a learner takes it for.
+DECIDED = {"reward_clipping", "life_loss_info", "episodic_life", "batch_size", "grayscale", "continuous"}
+SMALLEST = 36  # height and width for the three convolutions of the Nature network
 
 
-def make_atari(env_id, num_envs, *, sticky_actions=0.0, life_loss=True, noop_max=30, frame_skip=4, max_frames=108_000):
+def make_atari(env_id, num_envs, env_kwargs=None, *, life_loss=True):
     """Vector environment with image observations, next-step autoreset and unclipped rewards.
 
     Args:
-        env_id: `ALE/<Game>-v5`, or the id of any registered environment that shows [stack, height, width] bytes.
+        env_id: `ALE/<Game>-v5`, or the id of any environment that shows stacks of frames, [stack, height, width] bytes.
         num_envs: games played at once.
-        sticky_actions: probability that the emulator repeats the previous action instead.
-        life_loss: flag `terminated` when a life is lost; the game goes on, see `game_over`.
-        noop_max: a game starts after 0 to `noop_max` - 1 idle frames, drawn from its seed.
-        frame_skip: frames an action lasts.
-        max_frames: frames after which a game is truncated.
+        env_kwargs: arguments of the environment. An ALE game has these, and others that ALE names:
+            sticky_actions: probability that the emulator repeats the previous action instead; 0 if not given.
+            noop_max: a game starts after 0 to `noop_max` - 1 idle frames, drawn from its seed; 30 if not given.
+            frame_skip: frames an action lasts; 4 if not given.
+            max_frames: frames after which a game is truncated; 108,000 if not given.
+        life_loss: whether `info["life_lost"]`, [N] bool, tells that a life was lost, but not the last one.
 
     Returns:
-        gymnasium.vector.VectorEnv; observations [N, stack, height, width] uint8.
+        gymnasium.vector.VectorEnv; observations [N, stack, height, width] uint8. `terminated` is the end of a game.
 
     Raises:
         gymnasium.error.Error: unknown id (names near matches), or spaces that a learner from pixels cannot serve.
     """
-    check_image_env(env_id)
-    if not env_id.startswith("ALE/"):
-        return gym.make_vec(env_id, num_envs, vectorization_mode="sync")
-    return gym.make_vec(
+    name = find(env_id)
+    envs = make_ale(env_id, num_envs, env_kwargs or {}) if is_atari(name) else make_other(env_id, num_envs, env_kwargs)
+    return LifeLoss(envs, is_atari(name)) if life_loss else envs
+
+
+def make_ale(env_id, num_envs, env_kwargs):
+    """Vector of ALE games. `env_kwargs` as in `make_atari`."""
+    spec = gym.spec(find(env_id))
+    if spec.vector_entry_point is None:
+        game = spec.kwargs["game"].title().replace("_", "")
+        raise gym.error.Error(f"{env_id} is an older name; take ALE/{game}-v5")
+    given = {ALE_NAMES.get(name, name): value for name, value in env_kwargs.items()}
+    if taken := DECIDED & given.keys():
+        raise gym.error.Error(f"{env_id}: {', '.join(sorted(taken))} cannot be chosen; the recipe decides it")
+    settings = {"repeat_action_probability": 0.0, "noop_max": 30, "frameskip": 4, **given}
+    for name, value in settings.items():
+        if isinstance(value, int | float) and not 0 <= value <= 2**30:  # the emulator would crash
+            raise gym.error.Error(f"{env_id}: {name}={value} is out of range")
+    envs = build(
+        gym.make_vec,
         env_id,
-        num_envs,
-        repeat_action_probability=sticky_actions,
-        life_loss_info=life_loss,
-        noop_max=noop_max,
-        frameskip=frame_skip,
-        max_num_frames_per_episode=max_frames,
+        settings,
+        num_envs=num_envs,
         reward_clipping=False,  # the score is the score; a learner that wants it clipped clips it
+        life_loss_info=False,  # `terminated` is the end of a game; where lives always are 1, nothing else tells it
         num_threads=min(num_envs, os.cpu_count() or 1),
     )
+    check_frames(env_id, envs.single_observation_space)
+    return served(env_id, envs)
 
 
-def check_image_env(env_id):
-    """Raise gymnasium.error.Error, with near matches or the spaces, unless `env_id` can be learnt from pixels."""
-    check_id(env_id)
-    if env_id.startswith("ALE/"):
-        return
-    if gym.spec(env_id).entry_point == "ale_py.env:AtariEnv":
-        game = gym.spec(env_id).kwargs["game"].title().replace("_", "")
-        raise gym.error.Error(f"{env_id} is an older name; take ALE/{game}-v5")
-    try:
-        with warnings.catch_warnings():  # the answer to an unsuitable environment is one line
-            warnings.simplefilter("ignore")
-            env = gym.make(env_id)
-    except (gym.error.Error, ImportError) as error:
-        raise gym.error.Error(f"{env_id} cannot be made: {error}") from None
-    obs_space, action_space = env.observation_space, env.action_space
+def make_other(env_id, num_envs, env_kwargs):
+    """Vector of environments that show stacks of frames, such as `gymnasium.wrappers.FrameStackObservation` makes."""
+    env = build(gym.make, env_id, env_kwargs, disable_env_checker=True)
+    check_actions(env_id, env.action_space)
+    check_frames(env_id, env.observation_space)
+    try_out(env_id, env)
+    check_stacks(env_id, env)
     env.close()
-    if not isinstance(action_space, gym.spaces.Discrete):
-        raise gym.error.Error(f"{env_id} has the actions {action_space}; discrete ones are wanted")
-    if obs_space.dtype != np.uint8 or len(obs_space.shape or ()) != 3 or min(obs_space.shape[1:]) < 36:
-        raise gym.error.Error(
-            f"{env_id} shows {obs_space}; images are wanted: bytes, [stack, height, width], 36 x 36 or more"
-        )
+    return served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync"))
 
 
-def game_over(terminated, truncated, info):
-    """[N] bool: the whole game has ended, not only a life; the environment resets on the next step."""
-    return (terminated & (info.get("lives", 0) == 0)) | truncated
+def atari_settings(env_id, **settings):
+    """`settings` for a game of ALE, and none for any other environment, which does not know them."""
+    return settings if is_atari(find(env_id)) else {}
+
+
+def check_frames(env_id, space):
+    """gymnasium.error.Error, with the wrappers that help, unless the observations are [stack, height, width] bytes."""
+    shape, helpful = space.shape or (), []
+    channels_last = len(shape) >= 3 and shape[-1] <= 4
+    size = shape[-3:-1] if channels_last else shape[-2:]
+    if isinstance(space, gym.spaces.Box) and len(shape) >= 2:
+        if space.dtype != np.uint8:
+            helpful.append("TransformObservation to bytes from 0 to 255")
+        if channels_last:
+            helpful.append("GrayscaleObservation" if shape[-1] == 3 else "TransformObservation to [height, width]")
+        if min(size) < SMALLEST:
+            helpful.append("ResizeObservation to 84 x 84")
+        if len(shape) == 2 or channels_last:
+            helpful.append("FrameStackObservation")
+        if len(shape) == 3 and not helpful:
+            return
+    hint = f"; gymnasium.wrappers has {', then '.join(helpful)}" if helpful else ""
+    wanted = f"stacks of gray frames are wanted, [stack, height, width] bytes, {SMALLEST} x {SMALLEST} or more"
+    raise gym.error.Error(f"{env_id} shows {in_short(space)}; images are wanted: {wanted}{hint}")
+
+
+def check_stacks(env_id, env, steps=32):
+    """Play at random; gymnasium.error.Error unless each observation is the one before it, shifted by one new frame.
+
+    Before the start of a game the frames must be zero or copies of the first; others could not be rebuilt.
+    """
+    env.action_space.seed(0)
+    obs, ended = None, True
+    for step in range(steps):
+        if ended:
+            obs, _ = env.reset(seed=step)
+            older, ended = obs[-1:] if obs[:-1].any() else np.zeros_like(obs[:-1]), False
+        else:
+            older = obs[1:]
+            obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            ended = terminated or truncated
+        if (obs[:-1] != older).any():
+            raise gym.error.Error(
+                f"{env_id} shows {in_short(env.observation_space)}, in which frames do not follow one another; stacks "
+                "of gray frames are wanted: gymnasium.wrappers.TransformObservation or GrayscaleObservation, then "
+                "FrameStackObservation"
+            )
+
+
+class LifeLoss(gym.vector.VectorWrapper):
+    """Adds `info["life_lost"]`, [N] bool: a life was lost in this step, but not the last one.
+
+    Args:
+        env: a vector of environments.
+        counts: whether `info["lives"]` counts lives. It does in ALE; elsewhere the name may mean anything.
+    """
+
+    def __init__(self, env, counts):
+        super().__init__(env)
+        self.counts = counts
+
+    def reset(self, **kwargs):
+        obs, info = self.env.reset(**kwargs)
+        self.lives = info["lives"].copy() if self.counts else None
+        return obs, info
+
+    def step(self, actions):
+        *answer, info = self.env.step(actions)
+        lost = np.zeros(self.num_envs, bool)
+        if self.counts:
+            lost = (info["lives"] < self.lives) & (info["lives"] > 0)
+            self.lives = info["lives"].copy()
+        return *answer, {**info, "life_lost": lost}

@@ -1,54 +1,172 @@
 """Making an environment that fits: what does not is answered with one clear line before anything runs."""
 
 import difflib
+import importlib
+import sys
+import traceback
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
 
-# What a recipe may ask an observation to be.
+from envs.grids import GridEnv
+
+# What a recipe may ask an environment to show, and what helps where it shows something else.
 KINDS = {
-    "vectors": ("vectors of numbers", lambda space: isinstance(space, gym.spaces.Box) and len(space.shape) == 1),
-    "numbers": ("numbers of states", lambda space: isinstance(space, gym.spaces.Discrete) and space.start == 0),
-    "arrays": ("arrays of numbers", lambda space: isinstance(space, gym.spaces.Box)),
-    "grids": ("grids of numbers", lambda space: isinstance(space, gym.spaces.Box) and len(space.shape) >= 2),
+    "vectors": (
+        "vectors of numbers are wanted, gymnasium.wrappers.FlattenObservation makes them",
+        lambda env: isinstance(env.observation_space, Box) and len(env.observation_space.shape) == 1,
+    ),
+    "numbers": (
+        "numbers of states from 0 on are wanted, gymnasium.wrappers.DiscretizeObservation or TransformObservation "
+        "makes them",
+        lambda env: isinstance(env.observation_space, Discrete) and env.observation_space.start == 0,
+    ),
+    "grids": (
+        "a grid world is wanted: Gridworld-v0, grids/Simple-v0 or one with the same entry points",
+        lambda env: isinstance(env.unwrapped, GridEnv),
+    ),
 }
+ACTIONS_WANTED = "discrete ones are wanted, gymnasium.wrappers.DiscretizeAction or TransformAction makes them"
+# What a recipe decides, not the environment.
+RESERVED = {"id", "num_envs", "render_mode", "vectorization_mode", "vector_kwargs", "wrappers", "autoreset_mode"}
+OURS = ("gymnasium.", "ale_py.", "envs.")  # vectors of environments that return new arrays at each step
 
 
-def make(env_id, kind, **kwargs):
-    """`gym.make` for an environment with discrete actions whose observations are of one of `KINDS`.
+def make(env_id, kind, env_kwargs=None):
+    """`gym.make` for an environment with discrete actions, numbered from 0 on, that shows one of `KINDS`.
+
+    Args:
+        env_id: a registered id, or `module:World-v0` as gymnasium writes it; the module is imported.
+        kind: a name in `KINDS`.
+        env_kwargs: arguments of the environment.
 
     Raises:
-        gymnasium.error.Error: unknown id (names near matches), an environment that cannot be made, or other spaces.
+        gymnasium.error.Error: unknown id (names near matches), an environment that cannot be made, that breaks
+            gymnasium's rules at once, or that has other spaces.
     """
-    check_id(env_id)
-    wanted, fits = KINDS[kind]
-    if str(gym.spec(env_id).entry_point).startswith("ale_py"):  # which would greet before it was refused
-        raise gym.error.Error(f"{env_id} shows pixels; {wanted} are wanted")
+    name, (wanted, fits) = find(env_id), KINDS[kind]
+    if is_atari(name):  # which would greet before it was refused
+        raise gym.error.Error(f"{env_id} shows pixels; {wanted.split(',')[0]}")
+    try:
+        env = build(gym.make, env_id, env_kwargs, disable_env_checker=True)
+    except gym.error.Error as error:
+        raise gym.error.Error(f"{error}; {wanted}" if kind == "grids" else error) from None
+    check_actions(env_id, env.action_space)
+    if not fits(env):
+        raise gym.error.Error(f"{env_id} shows {in_short(env.observation_space)}; {wanted}")
+    try_out(env_id, env)
+    start = int(env.action_space.start)
+    return env if not start else gym.wrappers.TransformAction(env, lambda a: a + start, Discrete(env.action_space.n))
+
+
+def make_vec(env_id, num_envs, kind, env_kwargs=None):
+    """`gym.make_vec`, checked like `make`: `num_envs` environments at once, next-step autoreset.
+
+    Vectors of numbers are float32, whatever the environment's own type.
+    """
+    make(env_id, kind, env_kwargs).close()
+    envs = served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs))
+    space = envs.single_observation_space
+    if kind == "vectors" and space.dtype != np.float32:
+        space = Box(-np.inf, np.inf, space.shape, np.float32)
+        to_float = lambda obs: obs.astype(np.float32)  # noqa: E731
+        envs = gym.wrappers.vector.TransformObservation(envs, to_float, single_observation_space=space)
+    return envs
+
+
+def served(env_id, envs):
+    """A vector of environments as the recipes need it: actions from 0 on, new arrays at each step, next-step autoreset.
+
+    Raises:
+        gymnasium.error.Error: another kind of autoreset, or actions that are not discrete.
+    """
+    if envs.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.NEXT_STEP:
+        raise gym.error.Error(f"{env_id} resets in another way: its vector must have AutoresetMode.NEXT_STEP")
+    check_actions(env_id, envs.single_action_space)
+    start, n = int(envs.single_action_space.start), envs.single_action_space.n
+    if start:
+        shift = lambda actions: actions + start  # noqa: E731
+        envs = gym.wrappers.vector.TransformAction(envs, shift, single_action_space=Discrete(n))
+    if not type(envs.unwrapped).__module__.startswith(OURS):  # it may write into the array that it returned before
+        envs = gym.wrappers.vector.TransformObservation(envs, np.copy)
+    return envs
+
+
+def find(env_id):
+    """The name under which `env_id` is registered, after the import of its module if it is `module:World-v0`.
+
+    Modules are looked for where Python looks, then in the working directory.
+
+    Raises:
+        gymnasium.error.Error: the module cannot be imported, or the name is unknown (names near matches).
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise gym.error.Error(f"{env_id}: {module} cannot be imported: {reason(error)}") from None
+    if name not in gym.registry:
+        names = {known.lower(): known for known in gym.registry}
+        near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+        hint = f"; near matches: {', '.join(names[known] for known in near)}" if near else ""
+        raise gym.error.NameNotFound(f"unknown environment {env_id}{hint}")
+    return name
+
+
+def is_atari(name):
+    """Whether this registered name is that of an ALE game, of whatever version."""
+    return str(gym.spec(name).entry_point).startswith("ale_py")
+
+
+def build(maker, env_id, env_kwargs, **own):
+    """`gym.make` or `gym.make_vec` of a registered environment; gymnasium.error.Error, of one line, if it fails."""
+    env_kwargs = env_kwargs or {}
+    if taken := RESERVED & env_kwargs.keys():
+        raise gym.error.Error(f"{env_id}: {', '.join(sorted(taken))} is no argument of the environment")
     try:
         with warnings.catch_warnings():  # the answer to an unsuitable environment is one line
             warnings.simplefilter("ignore")
-            env = gym.make(env_id, disable_env_checker=True, **kwargs)
-    except TypeError:
-        raise gym.error.Error(f"{env_id} does not take {', '.join(kwargs)}; another kind of world is wanted") from None
-    except (gym.error.Error, ImportError, ValueError) as error:
-        raise gym.error.Error(f"{env_id} cannot be made: {error}") from None
-    if not isinstance(env.action_space, gym.spaces.Discrete):
-        raise gym.error.Error(f"{env_id} has the actions {env.action_space}; discrete ones are wanted")
-    if not fits(env.observation_space):
-        raise gym.error.Error(f"{env_id} shows {env.observation_space}; {wanted} are wanted")
-    return env
+            return maker(env_id.rpartition(":")[2], **{**own, **env_kwargs})
+    except Exception as error:  # whatever an environment may raise
+        given = f" with {env_kwargs}" if env_kwargs else ""
+        raise gym.error.Error(f"{env_id} cannot be made{given}: {reason(error)}") from None
 
 
-def make_vec(env_id, num_envs, kind, **kwargs):
-    """`gym.make_vec`, checked like `make`: `num_envs` environments at once, next-step autoreset."""
-    make(env_id, kind, **kwargs).close()
-    return gym.make_vec(env_id, num_envs, **kwargs)
+def check_actions(env_id, space):
+    """gymnasium.error.Error unless the actions are discrete."""
+    if not isinstance(space, Discrete):
+        raise gym.error.Error(f"{env_id} has the actions {in_short(space)}; {ACTIONS_WANTED}")
 
 
-def check_id(env_id):
-    """Raise gymnasium.error.NameNotFound, with near matches, unless `env_id` is registered."""
-    if env_id not in gym.registry:
-        names = {name.lower(): name for name in gym.registry}
-        near = difflib.get_close_matches(env_id.lower(), names, n=3, cutoff=0.5)
-        hint = f"; near matches: {', '.join(names[name] for name in near)}" if near else ""
-        raise gym.error.NameNotFound(f"unknown environment {env_id}{hint}")
+def try_out(env_id, env):
+    """Reset and step once; gymnasium.error.Error, of one line, if this breaks gymnasium's rules or fails."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tried = gym.wrappers.PassiveEnvChecker(env)
+            for obs in (tried.reset(seed=0)[0], tried.step(env.action_space.start)[0]):
+                if np.shape(obs) != (env.observation_space.shape or ()):
+                    raise gym.error.Error(f"an observation has the shape {np.shape(obs)}, not that of its space")
+    except Exception as error:
+        raise gym.error.Error(f"{env_id} fails at its first step: {reason(error)}") from None
+
+
+def reason(error):
+    """An exception in one line, with the place where it was raised."""
+    text = " ".join(str(error).split())
+    if isinstance(error, gym.error.Error):
+        return text
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def in_short(space):
+    """A space as text of at most 200 characters."""
+    text = " ".join(str(space).split())
+    return text if len(text) <= 200 else text[:200] + " …"

@@ -1,24 +1,12 @@
 """The frozen lake, and what its table of transitions tells without playing: how often a policy reaches the goal."""
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
-from envs import checked
 
-LEFT_DOWN_RIGHT_UP = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (dy, dx) of the lake's actions
-
-
-def make_lake(env_id):
-    """`checked.make` for a frozen lake of any size; its table of transitions is `env.unwrapped.P`.
-
-    Raises:
-        gymnasium.error.Error: unknown id (names near matches), or another world.
-    """
-    env = checked.make(env_id, "numbers")
-    if not isinstance(env.unwrapped, FrozenLakeEnv):
-        raise gym.error.Error(f"{env_id} is no frozen lake: FrozenLake-v1 or FrozenLake8x8-v1 is wanted")
-    return env
+def is_lake(env):
+    """Whether it is a frozen lake with a time limit; `env.unwrapped.P` is the table of its transitions."""
+    return isinstance(env.unwrapped, FrozenLakeEnv) and env.spec.max_episode_steps is not None
 
 
 def letters(env):

@@ -60,12 +60,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, strict
+from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, strict, validated
 from common.lazy import keras, tf
 from common.losses import huber
 from common.run import Run, finite
@@ -198,14 +199,16 @@ def make_train_step(model, optimizer, envs, reward_scale, gamma, entropy_weight)
     return train_step
 
 
+@validated
 def train(
     env_id: str = "CartPole-v1",
     episodes: Count = 10_000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 32,
-    hidden_units: Count = 128,
+    env_kwargs: dict = None,
+    num_envs: Size = 32,
+    hidden_units: Size = 128,
     learning_rate: Positive = 0.01,
     reward_scale: Positive = 0.01,
     gamma: Probability = 0.99,
@@ -214,7 +217,7 @@ def train(
     eval_interval: Natural = 150_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Train an actor-critic with whole games in the graph until the environment is solved; save it as a Keras model.
 
     Args:
@@ -223,6 +226,7 @@ def train(
         seed: random seed of the network, the environments and the actions.
         logdir: folder of the run; runs/actor_critic_two_networks/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_envs: games per update, played side by side.
         hidden_units: width of the hidden layer of each network.
         learning_rate: learning rate of Adam.
@@ -235,13 +239,13 @@ def train(
         save_interval: steps between two saves.
     """
     run = Run("actor_critic_two_networks", locals(), columns=("loss", "explained"))
-    make_envs = partial(make_vec, env_id, kind="vectors")
+    make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = make_envs(num_envs)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model = build_actor_critic(envs.single_observation_space, int(envs.single_action_space.n), hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate)
-    train_step = make_train_step(model, optimizer, envs, reward_scale, gamma, entropy_weight)
+    train_step = make_train_step(model, optimizer, run.in_graph(envs), reward_scale, gamma, entropy_weight)
     carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # between two updates no game is in progress
 
     with closing(envs), run:
@@ -258,6 +262,7 @@ def train(
 
     run.evaluate(make_envs, eval_episodes)
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -42,19 +42,20 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Positive, Probability, Seed, UsageError, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
 from common.losses import huber
 from common.networks import nature_cnn
 from common.plots import save_image
 from common.replay import FrameReplayBuffer
 from common.run import Run, due, finite
-from envs.atari import game_over, make_atari
+from envs.atari import atari_settings, make_atari
 
 COLUMNS = ("epsilon", "mean_max_q", "mean_loss")  # of episodes.csv
 
@@ -120,13 +121,15 @@ def epsilon_at(step, start, decay_steps, final):
     return float(np.interp(step, [start, start + decay_steps], [1.0, final]))
 
 
+@validated
 def train(
     env_id: str = "ALE/Pong-v5",
     episodes: Count = 200,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 8,
+    env_kwargs: dict = None,
+    num_envs: Size = 8,
     sticky_actions: Probability = 0.0,
     life_loss: bool = True,
     noop_max: Natural = 30,
@@ -138,7 +141,7 @@ def train(
     epsilon_decay_steps: Count = 100_000,
     clip_rewards: bool = True,
     train_interval: Count = 4,
-    batch_size: Count = 32,
+    batch_size: Size = 32,
     n_step: Count = 1,
     gamma: Probability = 0.99,
     target_interval: Count = 250,
@@ -148,15 +151,16 @@ def train(
     save_interval: Count = 50_000,
     save_memory: bool = False,
     screenshots: bool = False,
-) -> None:
+) -> Path:
     """Train a Deep Q-Network on an Atari game and save it as a Keras model.
 
     Args:
-        env_id: an ALE game, ALE/<Game>-v5, or an environment that shows [stack, height, width] bytes.
+        env_id: an ALE game, ALE/<Game>-v5, or an environment that shows stacks of frames, [stack, height, width] bytes.
         episodes: games of all environments together; games that end in the same step as the last one count, too.
         seed: random seed of the network, the environments, exploration and sampling.
         logdir: folder of the run; runs/dqn_atari/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_envs: games played side by side.
         sticky_actions: probability that the emulator repeats the last action; Nature has 0, gymnasium's v5 ids 0.25.
         life_loss: learn from a lost life as if the game had terminated; games still continue to their end.
@@ -180,12 +184,13 @@ def train(
         save_memory: save the replay memory, too; this takes 7 KB per step.
         screenshots: save a picture of the last screen of every game.
     """
-    run = Run("dqn_atari", locals(), COLUMNS, {"sticky_actions": sticky_actions, "noop_max": noop_max})
+    own = atari_settings(env_id, sticky_actions=sticky_actions, noop_max=noop_max)
+    run = Run("dqn_atari", locals(), COLUMNS, own)
     for name, size in (("batch_size", batch_size), ("learning_starts", learning_starts)):
         if size > buffer_size:
             raise UsageError(f"--{name}={size} is larger than --buffer_size={buffer_size}")
-    envs = make_atari(env_id, num_envs, life_loss=life_loss, **run.env_kwargs)
-    make_envs = partial(make_atari, env_id, life_loss=False, **run.env_kwargs)
+    envs = make_atari(env_id, num_envs, run.env_kwargs, life_loss=life_loss)
+    make_envs = partial(make_atari, env_id, env_kwargs=run.env_kwargs, life_loss=False)
     obs_shape, num_actions = envs.single_observation_space.shape, int(envs.single_action_space.n)
     if buffer_size < num_envs * (obs_shape[0] + n_step + 1):
         raise UsageError(f"--buffer_size={buffer_size} is too small for --num_envs={num_envs} and --n_step={n_step}")
@@ -213,11 +218,12 @@ def train(
             explore = rng.random(num_envs) < epsilon
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, info = envs.step(action)
-            playing, ended = ~ended, game_over(terminated, truncated, info)  # the step after a game's end only resets
+            playing, ended = ~ended, terminated | truncated  # the step after a game's end only resets
             carry.step += int(playing.sum())
 
             # (2) Remember.
-            memory.add(obs, action, np.clip(reward, -1, 1) if clip_rewards else reward, terminated, ended)
+            terminal = terminated | info["life_lost"] if life_loss else terminated  # no value beyond this step
+            memory.add(obs, action, np.clip(reward, -1, 1) if clip_rewards else reward, terminal, ended)
             obs = next_obs
 
             # Learn from what is remembered.
@@ -239,6 +245,7 @@ def train(
 
     run.evaluate(make_envs, eval_episodes, eval_epsilon)
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

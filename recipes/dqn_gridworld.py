@@ -64,11 +64,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Positive, Probability, Seed, UsageError, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
 from common.plots import draw_grid
 from common.replay import ReplayBuffer
@@ -137,27 +138,29 @@ def make_update(model, target_model, optimizer, gamma):
     return update
 
 
+@validated
 def train(
     env_id: str = "grids/Simple-v0",
     episodes: Count = 3000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 64,
+    env_kwargs: dict = None,
+    num_envs: Size = 64,
     max_steps: Count = 100,
     learning_rate: Positive = 6e-3,
     learning_rate_half_life: Count = 2000,
     buffer_size: Count = 20_000,
     learning_starts: Natural = 5000,
     epsilon: Probability = 0.6,
-    minibatches: Count = 4,
-    batch_size: Count = 64,
+    minibatches: Size = 4,
+    batch_size: Size = 64,
     gamma: Probability = 0.9,
     target_interval: Count = 25,
     eval_interval: Natural = 50_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Train a Deep Q-Network on the pixels of a grid world and save it as a Keras model.
 
     Args:
@@ -166,6 +169,7 @@ def train(
         seed: random seed of the network, the goals, exploration and sampling.
         logdir: folder of the run; runs/dqn_gridworld/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_envs: agents, each in its own copy of the world.
         max_steps: steps after which a game is truncated.
         learning_rate: initial learning rate of Adam.
@@ -184,7 +188,7 @@ def train(
     run = Run("dqn_gridworld", locals(), ("mean_loss",), {"observation": "grid", "max_steps": max_steps})
     if learning_starts > buffer_size:
         raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
-    make_envs = partial(make_vec, env_id, kind="arrays", **run.env_kwargs)
+    make_envs = partial(make_vec, env_id, kind="grids", env_kwargs=run.env_kwargs)
     envs = make_envs(num_envs)
     num_actions = int(envs.single_action_space.n)
     memory = ReplayBuffer(buffer_size, envs.single_observation_space, envs.single_action_space)
@@ -233,6 +237,7 @@ def train(
     draw_grid(run.dir, envs.grid, model, epsilon, rng)
     print(f"{env_id}: {walks}")
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -24,19 +24,19 @@ from typing import Literal
 import fire
 import numpy as np
 
-from common.cli import Count, UsageError, strict
+from common.cli import Count, UsageError, strict, validated
 from common.lazy import keras, native_stderr_silenced, tf
-from common.saved import load_policy, read_settings, settings_of
+from common.saved import choose_world, load_policy, settings_of
 from envs.remake import remake
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 EXPORTERS = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
 
 
-def with_choice(policy):
-    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B], int32."""
+def with_choice(policy, start):
+    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B] from `start` on, int32."""
     # top_k instead of argmax: to distinguish -0 from 0, argmax in Keras 3.15 uses operations that ONNX does not know.
-    return keras.Model(policy.input, keras.ops.top_k(policy.output, 1)[1][:, 0])
+    return keras.Model(policy.input, keras.ops.top_k(policy.output, 1)[1][:, 0] + start)
 
 
 def run_saved_model(path):
@@ -108,23 +108,29 @@ def quiet():
             yield
 
 
+@validated
 def export(
     run: str = "",
     model: str = "",
     env_id: str = "",
+    env_kwargs: dict = None,
     format: Literal["saved_model", "litert", "onnx"] = "saved_model",
     out: str = "",
     steps: Count = 64,
-) -> None:
+) -> Path:
     """Write a trained policy as `observation in, action out`, verify it, and print its size and latency.
 
     Args:
         run: folder of a run, whose model.keras is exported.
         model: a .keras file instead of a run, with its card (.json) beside it.
-        env_id: environment for a model without a card.
+        env_id: environment for a model without a card, or for a run whose environment is in a module of yours.
+        env_kwargs: arguments of the environment, as JSON; by default those of the run or the card, if it is the same.
         format: saved_model, litert or onnx.
         out: path of the export; if empty, policy, policy.tflite or policy.onnx in the run's or the working folder.
         steps: random steps in 8 environments, where the export must choose the actions of the Keras model.
+
+    Returns:
+        Path of the export.
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
@@ -137,9 +143,10 @@ def export(
     final = Path(out or Path(run) / f"policy{SUFFIXES[format]}")
     if final.exists():
         raise UsageError(f"{final} exists already: remove it, or choose another --out")
-    env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
+    env_id, env_kwargs = choose_world(settings, env_id, env_kwargs)
     envs = remake(env_id, env_kwargs, 8)
-    policy = with_choice(load_policy(path, envs.single_observation_space, envs.single_action_space))
+    policy = load_policy(path, envs.single_observation_space, envs.single_action_space)
+    policy = with_choice(policy, int(envs.unwrapped.single_action_space.start))  # as the environment counts its actions
     obs = observations(envs, steps, seed=0).astype(policy.input.dtype)
     envs.close()
     wanted = keras.ops.convert_to_numpy(policy(obs))
@@ -157,6 +164,7 @@ def export(
         shutil.move(written, final)
     print(f"{final}: {size(final) / 1e3:.1f} kB, {milliseconds:.3f} ms for one observation")
     print(f"the same actions as {path} on {len(obs)} observations of {env_id}")
+    return final
 
 
 if __name__ == "__main__":

@@ -30,11 +30,13 @@ Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import fire
 import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
 
-from common.cli import Count, Seed, UsageError, strict
+from common.cli import Count, Seed, UsageError, strict, validated
 from common.files import read_episodes
 from common.lazy import keras
 from common.run import Run
@@ -59,9 +61,15 @@ def build_policy():
     return policy
 
 
+@validated
 def train(
-    env_id: str = "CartPole-v1", episodes: Count = 100, seed: Seed = 0, logdir: str = "", resume: bool = False
-) -> None:
+    env_id: str = "CartPole-v1",
+    episodes: Count = 100,
+    seed: Seed = 0,
+    logdir: str = "",
+    resume: bool = False,
+    env_kwargs: dict = None,
+) -> Path:
     """Play CartPole with a hand-written policy. Nothing is trained, but the run has its folder like any other.
 
     Args:
@@ -70,10 +78,11 @@ def train(
         seed: random seed of the environment.
         logdir: folder of the run; runs/hardcoded_cartpole/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
     """
     run = Run("hardcoded_cartpole", locals())
-    env = make(env_id, "vectors")
-    if not env_id.startswith("CartPole"):
+    env = make(env_id, "vectors", run.env_kwargs)
+    if not isinstance(env.unwrapped, CartPoleEnv):
         raise UsageError(f"--env_id={env_id}: this policy knows CartPole only")
     rng = np.random.default_rng(seed)
     carry = run.begin(model=build_policy(), rng=rng, step=0)
@@ -94,6 +103,7 @@ def train(
     statistics = f"{scores.mean():.2f} ± {scores.std():.2f}, {scores.min():.0f} to {scores.max():.0f}"
     print(f"{env_id}: {statistics}, {len(scores)} games")
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -39,19 +39,19 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Percentage, Positive, Seed, UsageError, strict
+from common.cli import Count, Natural, Percentage, Positive, Seed, Size, UsageError, strict, validated
 from common.files import read_episodes
 from common.lazy import keras, tf
 from common.networks import mlp
 from common.plots import new_figure, plot_policies, save_figure
 from common.run import Run, finite
 from envs.checked import make_vec
-from envs.grids import GridVectorEnv
 
 
 class Trajectories(NamedTuple):
@@ -154,22 +154,24 @@ def plot_generations(folder, mean_rewards, elite_thresholds):
     save_figure(figure, folder / "generations.png")
 
 
+@validated
 def train(
     env_id: str = "Gridworld-v0",
     episodes: Count = 9000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_trajectory_rollouts: Count = 300,
+    env_kwargs: dict = None,
+    num_trajectory_rollouts: Size = 300,
     elitism_criterion: Percentage = 95.0,
-    hidden_units: Count = 32,
+    hidden_units: Size = 32,
     learning_rate: Positive = 0.01,
     fit_epochs: Count = 3,
-    batch_size: Count = 128,
+    batch_size: Size = 128,
     eval_interval: Natural = 50_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Train an agent with a neural brain by imitation of its own best games, and save the brain as a Keras model.
 
     Args:
@@ -178,6 +180,7 @@ def train(
         seed: random seed of the brain, the actions and the order of the lessons.
         logdir: folder of the run; runs/neural_evolutionary_agent/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_trajectory_rollouts: games of a generation, played side by side.
         elitism_criterion: percentile of reward that a game must reach to be an elite.
         hidden_units: width of the brain's hidden layer.
@@ -189,9 +192,9 @@ def train(
         save_interval: steps between two saves.
     """
     run = Run("neural_evolutionary_agent", locals(), columns=("generation", "elite_threshold", "loss"))
-    make_envs = partial(make_vec, env_id, kind="grids")
+    make_envs = partial(make_vec, env_id, kind="grids", env_kwargs=run.env_kwargs)
     envs = make_envs(num_trajectory_rollouts)
-    if not isinstance(envs, GridVectorEnv) or envs.grid.observation != "codes":
+    if envs.grid.observation != "codes":
         raise UsageError(f"--env_id={env_id}: a grid world that shows codes is wanted, Gridworld-v0")
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -230,6 +233,7 @@ def train(
     plot_policies(run.dir / "policy.png", start, {"most probable action": policy}, grid.task.moves)
     print(f"{env_id}: mean reward {mean_rewards[-1]:.3f} in the last generation, whose actions were sampled")
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

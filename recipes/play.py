@@ -15,23 +15,30 @@ from pathlib import Path
 import fire
 import numpy as np
 
-from common.cli import Count, Probability, Seed, UsageError, strict
-from common.evaluation import evaluate, make_greedy
+from common.cli import Count, Probability, Seed, UsageError, strict, validated
+from common.evaluation import Scores, evaluate, make_greedy
 from common.film import check_display, show, write_film
-from common.saved import load_policy, read_settings, settings_of, unfinished
-from envs.remake import is_atari, remake
+from common.saved import choose_world, load_policy, settings_of, unfinished
+from envs.remake import remake
 
 
 def make_shown(env_id, env_kwargs, text):
-    """One environment that can be shown as text or in pictures; UsageError if it cannot."""
+    """One environment that can be shown as text or in pictures, and a function of (env, obs) that gives them.
+
+    Raises:
+        UsageError: it cannot be shown.
+    """
     mode = "ansi" if text else "rgb_array"
     env = remake(env_id, env_kwargs, 1)  # checked first: some refuse an unknown render mode
-    if mode not in (["rgb_array"] if is_atari(env_id) else env.metadata.get("render_modes", [])):
+    if env.render_mode == mode:  # whatever was asked for
+        return env, rendered
+    if mode in env.metadata.get("render_modes", []):
+        env.close()
+        return remake(env_id, env_kwargs, 1, mode), rendered
+    shape = env.single_observation_space.shape or ()
+    if text or len(shape) != 3 or env.single_observation_space.dtype != np.uint8:
         raise UsageError(f"{env_id} cannot be shown {'as text' if text else 'in pictures'}")
-    if is_atari(env_id):
-        return env
-    env.close()
-    return remake(env_id, env_kwargs, 1, mode)
+    return env, seen
 
 
 def watch(env, act, seed, picture):
@@ -51,14 +58,16 @@ def rendered(env, obs):
 
 
 def seen(env, obs):
-    """What the agent sees of an Atari game, enlarged four times: [336, 336, 3] bytes."""
+    """The newest frame that the agent sees, enlarged four times: [4 * height, 4 * width, 3] bytes."""
     return np.repeat(obs[0, -1].repeat(4, axis=0).repeat(4, axis=1)[..., None], 3, axis=-1)
 
 
+@validated
 def play(
     run: str = "",
     model: str = "",
     env_id: str = "",
+    env_kwargs: dict = None,
     episodes: Count = 100,
     epsilon: Probability = 0.0,
     seed: Seed = 3 * 2**28,
@@ -66,13 +75,14 @@ def play(
     video_episodes: Count = 1,
     render: bool = False,
     text: bool = False,
-) -> None:
+) -> Scores:
     """Play whole games with a trained model and print mean, deviation, minimum, maximum and length.
 
     Args:
         run: folder of a run; its model.keras is played in the environment of its config.json.
         model: a .keras file instead of a run, with its card (.json) beside it.
-        env_id: environment for a model without a card.
+        env_id: environment for a model without a card, or for a run whose environment is in a module of yours.
+        env_kwargs: arguments of the environment, as JSON; by default those of the run or the card, if it is the same.
         episodes: whole games to play.
         epsilon: probability of a random action; 0 is greedy.
         seed: random seed of the environments and of random actions.
@@ -80,6 +90,9 @@ def play(
         video_episodes: games in the film, in the window or in the text.
         render: show the games in a window.
         text: print the games as text, if the environment can.
+
+    Returns:
+        The scores of the games, without those of the film.
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
@@ -89,8 +102,8 @@ def play(
         check_display()
     path = Path(run) / "model.keras" if run else Path(model)
     settings = Path(run) / "config.json" if run else settings_of(path)
-    env_id, env_kwargs = (env_id, {}) if env_id else read_settings(settings)
-    shown = make_shown(env_id, env_kwargs, text) if video or render or text else None
+    env_id, env_kwargs = choose_world(settings, env_id, env_kwargs)
+    shown, picture = make_shown(env_id, env_kwargs, text) if video or render or text else (None, None)
     envs = remake(env_id, env_kwargs, episodes)
     network = load_policy(path, envs.single_observation_space, envs.single_action_space)
     if run and (warning := unfinished(Path(run))):
@@ -103,8 +116,7 @@ def play(
 
     # Watch.
     if shown:
-        fps = 15 if is_atari(env_id) else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
-        picture = seen if is_atari(env_id) else rendered
+        fps = 15 if picture is seen else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
 
         def pictures():
             act = make_greedy(network, epsilon, seed)
@@ -119,6 +131,7 @@ def play(
             film, gif = write_film(pictures(), Path(run), fps)
             print(f"film            {film}\nfirst 20 s      {gif}")
         shown.close()
+    return scores
 
 
 if __name__ == "__main__":

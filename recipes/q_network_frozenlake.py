@@ -45,17 +45,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Positive, Probability, Seed, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, Size, strict, validated
 from common.files import read_episodes
 from common.lazy import keras, tf
-from common.plots import new_figure, plot_action_values, plot_policies, rolling, save_figure
+from common.plots import draw_lake, new_figure, rolling, save_figure
 from common.run import Run, finite
-from envs.checked import make_vec
-from envs.tabular import LEFT_DOWN_RIGHT_UP, greedy_policy, letters, make_lake, success_probability
+from envs.checked import make, make_vec
+from envs.tabular import greedy_policy, is_lake, letters, success_probability
 
 
 def build_q_network(num_states, num_actions):
@@ -123,13 +124,15 @@ def plot_charts(folder):
         save_figure(figure, folder / f"{name}.png")
 
 
+@validated
 def train(
     env_id: str = "FrozenLake-v1",
     episodes: Count = 6400,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 32,
+    env_kwargs: dict = None,
+    num_envs: Size = 32,
     epsilon_decay_steps: Count = 12_000,
     epsilon_final: Probability = 0.1,
     gamma: Probability = 0.99,
@@ -138,15 +141,16 @@ def train(
     eval_interval: Natural = 50_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Learn a frozen lake with a network of one layer and save it as a Keras model.
 
     Args:
-        env_id: FrozenLake-v1 or FrozenLake8x8-v1.
+        env_id: FrozenLake-v1, FrozenLake8x8-v1, or an environment with numbered states and discrete actions.
         episodes: number of games, rounded up to whole rounds.
         seed: random seed of the network, exploration and the ice.
         logdir: folder of the run; runs/q_network_frozenlake/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_envs: games of a round, played side by side.
         epsilon_decay_steps: steps after which a random action has probability 1/2, and 1/3 after twice as many.
         epsilon_final: lowest probability of a random action.
@@ -158,9 +162,9 @@ def train(
         save_interval: steps between two saves.
     """
     run = Run("q_network_frozenlake", locals(), columns=("epsilon", "mean_loss"))
-    lake, make_envs = make_lake(env_id), partial(make_vec, env_id, kind="numbers")
-    num_states, num_actions = int(lake.observation_space.n), int(lake.action_space.n)
+    make_envs = partial(make_vec, env_id, kind="numbers", env_kwargs=run.env_kwargs)
     envs = make_envs(num_envs)
+    num_states, num_actions = int(envs.single_observation_space.n), int(envs.single_action_space.n)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model = build_q_network(num_states, num_actions)
@@ -195,14 +199,14 @@ def train(
 
     run.evaluate(make_envs, eval_episodes)
     plot_charts(run.dir)
-    ice, table, max_steps = letters(lake), model(np.arange(num_states)).numpy(), lake.spec.max_episode_steps
-    q = table.reshape(len(ice), len(ice[0]), num_actions)  # [height, width, A]
-    plot_action_values(run.dir / "action_values.png", ice, q, LEFT_DOWN_RIGHT_UP)
-    plot_policies(run.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
-    success = success_probability(lake.unwrapped.P, greedy_policy(table), max_steps)
-    run.note(success_probability=success)
-    print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
+    if is_lake(env := make(env_id, "numbers", run.env_kwargs)):  # its map and its probabilities are known
+        q, max_steps = model(np.arange(num_states)).numpy(), env.spec.max_episode_steps
+        draw_lake(run.dir, letters(env), q)
+        success = success_probability(env.unwrapped.P, greedy_policy(q), max_steps)
+        run.note(success_probability=success)
+        print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -54,16 +54,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Positive, Probability, Seed, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, strict, validated
 from common.lazy import keras
-from common.plots import plot_action_values, plot_policies
+from common.plots import draw_lake
 from common.run import Run
-from envs.checked import make_vec
-from envs.tabular import LEFT_DOWN_RIGHT_UP, greedy_policy, letters, make_lake, success_probability
+from envs.checked import make, make_vec
+from envs.tabular import greedy_policy, is_lake, letters, success_probability
 
 
 def build_table_model(num_states, num_actions):
@@ -97,12 +98,14 @@ def known(Q, visits):
     return np.where(visits > 0, Q, 0.0)
 
 
+@validated
 def train(
     env_id: str = "FrozenLake-v1",
     episodes: Count = 3000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
+    env_kwargs: dict = None,
     initial_q: float = 1.0,
     noise: Positive = 0.3,
     noise_decay_steps: Count = 2000,
@@ -111,15 +114,16 @@ def train(
     eval_interval: Natural = 100_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Learn the table of action values of a frozen lake and save it as a Keras model.
 
     Args:
-        env_id: FrozenLake-v1 or FrozenLake8x8-v1.
+        env_id: FrozenLake-v1, FrozenLake8x8-v1, or an environment with numbered states and discrete actions.
         episodes: games to play.
         seed: random seed of the noise and the ice.
         logdir: folder of the run; runs/q_table_frozenlake/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         initial_q: value of every entry before its first visit; 1 makes untried actions attractive.
         noise: initial standard deviation of the noise on the q values.
         noise_decay_steps: steps after which the noise is 1/2 of its initial value, and 1/3 after twice as many.
@@ -130,7 +134,8 @@ def train(
         save_interval: steps between two saves.
     """
     run = Run("q_table_frozenlake", locals(), columns=("noise",))
-    env, make_envs = make_lake(env_id), partial(make_vec, env_id, kind="numbers")
+    env = make(env_id, "numbers", run.env_kwargs)
+    make_envs = partial(make_vec, env_id, kind="numbers", env_kwargs=run.env_kwargs)
     rng = np.random.default_rng(seed)
     env.unwrapped.np_random = rng  # one generator for the noise and the ice
     Q = np.full((env.observation_space.n, env.action_space.n), initial_q)
@@ -169,14 +174,14 @@ def train(
             run.save_every(save_interval)
 
     run.evaluate(make_envs, eval_episodes)
-    ice, max_steps = letters(env), env.spec.max_episode_steps
-    q = known(Q, visits).reshape(len(ice), len(ice[0]), -1)  # [height, width, A]
-    plot_action_values(run.dir / "action_values.png", ice, q, LEFT_DOWN_RIGHT_UP)
-    plot_policies(run.dir / "policy.png", ice, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
-    success = success_probability(env.unwrapped.P, greedy_policy(known(Q, visits)), max_steps)
-    run.note(success_probability=success)
-    print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
+    if is_lake(env):  # its map and its probabilities are known
+        q, max_steps = known(Q, visits), env.spec.max_episode_steps
+        draw_lake(run.dir, letters(env), q)
+        success = success_probability(env.unwrapped.P, greedy_policy(q), max_steps)
+        run.note(success_probability=success)
+        print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -49,11 +49,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import fire
 import numpy as np
 
-from common.cli import Count, Natural, Positive, Probability, Seed, Share, strict
+from common.cli import Count, Natural, Positive, Probability, Seed, Share, Size, strict, validated
 from common.lazy import keras, tf
 from common.networks import mlp
 from common.run import Run, finite
@@ -136,14 +137,16 @@ def play(envs, act, rng):
     return [np.stack(column) for column in zip(*steps, strict=True)]
 
 
+@validated
 def train(
     env_id: str = "CartPole-v1",
     episodes: Count = 3_000,
     seed: Seed = 0,
     logdir: str = "",
     resume: bool = False,
-    num_envs: Count = 16,
-    hidden_units: Count = 128,
+    env_kwargs: dict = None,
+    num_envs: Size = 16,
+    hidden_units: Size = 128,
     dropout: Share = 0.6,
     learning_rate: Positive = 0.01,
     gamma: Probability = 0.99,
@@ -151,7 +154,7 @@ def train(
     eval_interval: Natural = 100_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 20_000,
-) -> None:
+) -> Path:
     """Train a policy with REINFORCE until it balances the pole, and save it as a Keras model.
 
     Args:
@@ -160,6 +163,7 @@ def train(
         seed: random seed of the network, the environments and the actions.
         logdir: folder of the run; runs/reinforce_dropout_cartpole/<date-time> if empty.
         resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         num_envs: games per update, played side by side.
         hidden_units: width of the hidden layer.
         dropout: probability that a hidden unit is silent.
@@ -171,7 +175,7 @@ def train(
         save_interval: steps between two saves.
     """
     run = Run("reinforce_dropout_cartpole", locals(), columns=("loss",))
-    make_envs = partial(make_vec, env_id, kind="vectors")
+    make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = make_envs(num_envs)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -204,6 +208,7 @@ def train(
 
     run.evaluate(make_envs, eval_episodes)
     run.tell()
+    return run.dir
 
 
 if __name__ == "__main__":

@@ -47,12 +47,13 @@ def test_nothing_loaded_can_run_code(path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_parameter_is_typed_documented_and_read(path):
     train = function(path, "train")
+    assert [d.id for d in train.decorator_list] == ["validated"] and train.returns.id == "Path"
     parameters = train.args.args
     assert [p.arg for p in parameters[:5]] == ["env_id", "episodes", "seed", "logdir", "resume"]
     assert len(train.args.defaults) == len(parameters), "every parameter has a default"
     documented = re.findall(r"^    (?:    )?(\w+): ", ast.get_docstring(train).split("Args:")[1], re.MULTILINE)
     read = {node.id for node in ast.walk(train) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    through_the_run = {"logdir", "resume"}  # `Run(…, locals(), …)` takes them
+    through_the_run = {"logdir", "resume", "env_kwargs"}  # `Run(…, locals(), …)` takes them
     for parameter in parameters:
         assert parameter.annotation is not None, parameter.arg
         assert parameter.arg in documented, f"{parameter.arg} has no line under Args:"

@@ -1,11 +1,24 @@
 """The words of a command line, one by one, and what a wrapped function answers."""
 
 import json
+import re
 import sys
 
 import pytest
 
-from common.cli import Count, Natural, Positive, Probability, UsageError, convert, read_words, strict
+from common.cli import (
+    Count,
+    Natural,
+    Positive,
+    Probability,
+    Seed,
+    Size,
+    UsageError,
+    convert,
+    read_words,
+    strict,
+    validated,
+)
 
 KNOWN = {"episodes": Count, "env_id": str, "resume": bool}
 
@@ -53,7 +66,7 @@ def test_words_refused(words, message):
     [
         ("1e5", Count, 100_000),
         (100_000.0, int, 100_000),
-        ("9007199254740993", Natural, 2**53 + 1),
+        ("1073741824", Seed, 2**30),
         ("0", Natural, 0),
         ("2.5e-4", Positive, 0.00025),
         ("1", Probability, 1.0),
@@ -61,6 +74,9 @@ def test_words_refused(words, message):
         ("false", bool, False),
         ("True", bool, True),
         ("1e3", str, "1e3"),
+        ('{"is_slippery": false, "n": [1, 2.5]}', dict, {"is_slippery": False, "n": [1, 2.5]}),
+        ({"n": (1, 2)}, dict, {"n": [1, 2]}),  # as it will be read again
+        (None, dict, {}),
     ],
 )
 def test_values(value, hint, expected):
@@ -73,11 +89,15 @@ def test_values(value, hint, expected):
     [
         ("0", Count), ("-1", Natural), ("2.5", int), ("many", int), ("inf", Count), ("1e999", int),
         ("0", Positive), ("-1e-4", Positive), ("nan", Positive), ("1.01", Probability), ("-0.1", Probability),
-        ("fast", float), ("maybe", bool), ("2", bool), ("", int),
+        ("fast", float), ("maybe", bool), ("2", bool), ("", int), ("1e30", Count), ("1e300", Size), ("1e12", Size),
+        ("65537", Size), ("1e39", Positive), ("-1e39", float), ("1e30", Natural), ("None", Count),
+        ("[1]", dict), ("{", dict), ("{'a': 1}", dict), ('{"a": NaN}', dict), ("3", dict), ("", dict), ([], dict),
+        ("[" * 100_000, dict), ({"a": {1, 2}}, dict), (None, Count), ([3], Count), (None, bool),
+        (None, str), ([], str), (True, Count),
     ],
 )  # fmt: skip
 def test_values_refused(value, hint):
-    with pytest.raises(UsageError, match=f"--x={value}"):
+    with pytest.raises(UsageError, match=re.escape(f"--x={value}")):
         convert("x", value, hint)
 
 
@@ -108,6 +128,7 @@ def test_each_failure_has_its_exit_code_and_one_line(capsys):
 def test_the_words_win_over_guessed_types(capsys):
     seen = {}
 
+    @validated
     def train(logdir: str = "", episodes: Count = 1, resume: bool = False):
         seen.update(logdir=logdir, episodes=episodes, resume=resume)
 
@@ -118,6 +139,7 @@ def test_the_words_win_over_guessed_types(capsys):
 def test_resume_takes_the_settings_of_the_run(tmp_path, capsys):
     seen = {}
 
+    @validated
     def train(env_id: str = "a", episodes: Count = 1, logdir: str = "", resume: bool = False, gamma: Probability = 0.9):
         seen.update(env_id=env_id, episodes=episodes, logdir=logdir, resume=resume, gamma=gamma)
 
@@ -138,7 +160,46 @@ def test_resume_takes_the_settings_of_the_run(tmp_path, capsys):
     assert code == 2 and "cannot be read" in err
 
 
+def test_called_from_python_the_checks_and_the_settings_of_a_run_are_the_same(tmp_path):
+    @validated
+    def train(env_id: str = "a", episodes: Count = 1, logdir: str = "", resume: bool = False, env_kwargs: dict = None):
+        return env_id, episodes, env_kwargs
+
+    assert train("b", episodes="1e1") == ("b", 10, {}) and train() == ("a", 1, {})
+    for wrong in ({"episodes": "abc"}, {"episodes": 0}, {"env_kwargs": "{"}, {"resume": True}, {"resume": "perhaps"}):
+        with pytest.raises(UsageError):
+            train(**wrong)
+    with pytest.raises(TypeError, match="episode"):
+        train(episode=3)
+    saved = {"env_id": "b", "episodes": 5, "env_kwargs": {"n": 1}}
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": saved}))
+    assert train(logdir=str(tmp_path), resume=True) == ("b", 5, {"n": 1})
+    assert train(logdir=str(tmp_path), resume=True, episodes=1) == ("b", 1, {"n": 1})  # also where it is the default
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {**saved, "env_id": "module:b"}}))
+    with pytest.raises(UsageError, match="add --env_id=module:b"):
+        train(logdir=str(tmp_path), resume=True)
+    assert train("module:b", logdir=str(tmp_path), resume=True) == ("module:b", 5, {"n": 1})
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {**saved, "episodes": None}}))
+    with pytest.raises(UsageError, match="--episodes=None"):
+        train(logdir=str(tmp_path), resume=True)
+
+
+def test_the_words_of_the_process_count_only_in_the_program_that_defines_the_function(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["notebook", "-f", "kernel.json"])
+
+    @validated
+    def train(episodes: Count = 1):
+        assert episodes == 3
+
+    strict(train)(episodes=3)
+    train.__module__ = "__main__"
+    with pytest.raises(SystemExit):
+        strict(train)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")  # as in a notebook
+    strict(train)(episodes=3)
+
+
 def test_help_wins_over_every_other_word(monkeypatch):
     monkeypatch.setattr("sys.argv", ["recipe.py", "--episodes=3", "--help"])
-    strict(lambda: None)
+    strict(lambda: None, sys.argv[1:])
     assert sys.argv == ["recipe.py", "--help"]

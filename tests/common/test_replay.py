@@ -219,7 +219,7 @@ def test_abandoned_games_never_mix_with_the_next_ones():
 
 def test_frame_buffer_bytes_and_limits():
     buffer = FrameReplayBuffer(1000, 8)
-    assert buffer.nbytes / 1000 == 84 * 84 + 4 + 4 + 1 + 1 + 1 + 1  # frame, action, reward, three flags, age
+    assert buffer.nbytes / 1000 == 84 * 84 + 4 + 4 + 1 + 1 + 1 + 1 + 1  # frame, action, reward, four flags, age
     with pytest.raises(ValueError, match="nothing to sample"):
         buffer.sample(1, np.random.default_rng(0))
     with pytest.raises(ValueError, match="too small"):

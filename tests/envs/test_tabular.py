@@ -4,7 +4,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs.tabular import LEFT_DOWN_RIGHT_UP, greedy_policy, letters, make_lake, success_probability
+from common.plots import LEFT_DOWN_RIGHT_UP
+from envs.tabular import greedy_policy, is_lake, letters, success_probability
 
 LAKES = {"FrozenLake-v1": 100, "FrozenLake8x8-v1": 200}
 
@@ -48,19 +49,19 @@ def test_by_hand():
     ],
 )
 def test_best_policy_of_a_discount(env_id, gamma, known):
-    env = make_lake(env_id)
+    env = gym.make(env_id)
     policy = best_policy(env.unwrapped.P, gamma)
     assert success_probability(env.unwrapped.P, policy, LAKES[env_id]) == pytest.approx(known, abs=1e-6)
 
 
 def test_random_moves():
-    transitions = make_lake("FrozenLake-v1").unwrapped.P
+    transitions = gym.make("FrozenLake-v1").unwrapped.P
     assert success_probability(transitions, np.full((16, 4), 0.25), 100) == pytest.approx(0.01394, abs=1e-5)
 
 
 @pytest.mark.parametrize(("env_id", "known"), [("FrozenLake-v1", 0.744190), ("FrozenLake8x8-v1", 0.913220)])
 def test_the_best_policy_that_knows_the_clock(env_id, known):
-    transitions, policies = make_lake(env_id).unwrapped.P, []
+    transitions, policies = gym.make(env_id).unwrapped.P, []
     value = np.zeros(len(transitions))
     for _ in range(LAKES[env_id]):
         q = backup(transitions, value, 1.0)
@@ -72,7 +73,7 @@ def test_the_best_policy_that_knows_the_clock(env_id, known):
 
 
 def test_it_agrees_with_played_games():
-    env = make_lake("FrozenLake-v1")
+    env = gym.make("FrozenLake-v1")
     policy = best_policy(env.unwrapped.P, 0.99)
     action, wins = policy.argmax(axis=1), 0
     obs, _ = env.reset(seed=0)
@@ -87,15 +88,14 @@ def test_it_agrees_with_played_games():
 
 
 def test_moves_and_map():
-    env = make_lake("FrozenLake-v1")
+    env = gym.make("FrozenLake-v1")
     assert letters(env) == ["SFFF", "FHFH", "FFFH", "HFFG"]
     # Cell 9 = (2, 1) is free all round: of the three outcomes of an action the one in the middle is its own move.
     for action, (dy, dx) in enumerate(LEFT_DOWN_RIGHT_UP):
         assert env.unwrapped.P[9][action][1][1] == (2 + dy) * 4 + 1 + dx
 
 
-def test_another_world_is_refused():
-    worlds = {"CliffWalking-v1": "no frozen lake", "CartPole-v1": "numbers of states", "FrozenLak-v1": "FrozenLake-v1"}
-    for env_id, said in worlds.items():
-        with pytest.raises(gym.error.Error, match=said):
-            make_lake(env_id)
+def test_only_a_lake_with_a_time_limit_is_a_lake():
+    unlimited = gym.make("FrozenLake-v1", max_episode_steps=-1)  # gymnasium's way to have no limit
+    assert is_lake(gym.make("FrozenLake8x8-v1", is_slippery=False))
+    assert not is_lake(gym.make("CliffWalking-v1")) and not is_lake(unlimited)
