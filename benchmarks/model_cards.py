@@ -24,14 +24,18 @@ from envs.remake import remake
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
 GAMES, SEED = 100, 2**29
-# name → recipe, flags, share of random actions when it is scored
+# name → recipe, flags
 SMALL = {
-    "actor_critic_cartpole": ("actor_critic_cartpole", [], 0.0),
-    "q_table_frozenlake": ("q_table_frozenlake", [], 0.0),
-    "neural_evolutionary_gridworld": ("neural_evolutionary_agent", [], 0.0),
-    "nfq_grid_random_goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], 0.0),
-    "dqn_grid_obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], 0.0),
+    "actor_critic_cartpole": ("actor_critic_cartpole", []),
+    "q_table_frozenlake": ("q_table_frozenlake", []),
+    "neural_evolutionary_gridworld": ("neural_evolutionary_agent", []),
+    "nfq_grid_random_goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"]),
+    "dqn_grid_obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"]),
 }
+# How a model is scored: share of random actions, and what differs from the environment it was trained in. Greedy games
+# of Pong differ in nothing but their idle frames.
+GREEDY = [(0.0, {})]
+SCORED = {"dqn_atari_pong": [*GREEDY, (0.001, {}), (0.0, {"sticky_actions": 0.25})]}
 HEAD = """# Trained models
 
 Plain Keras files: `keras.models.load_model` of Keras 3.15 or newer reads them without this repository, in safe mode,
@@ -41,13 +45,13 @@ logits); the highest is the action to take. The cards (`.json`) are written by `
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
 
-| model | environment | score over 100 games (mean ± deviation, lowest to highest, length) | trained | command |
+| model | environment | score (mean ± deviation, lowest to highest, length) | trained | command |
 |---|---|---|---|---|"""
 
 
 def train(name, folder):
     """Run the recipe of a small model and copy what it leaves; returns the command."""
-    recipe, flags, _ = SMALL[name]
+    recipe, flags = SMALL[name]
     command = ["python", f"recipes/{recipe}.py", *flags, "--seed=0"]
     subprocess.run([sys.executable, *command[1:], f"--logdir={folder}"], cwd=ROOT, check=True, capture_output=True)
     shutil.copy(folder / "model.keras", MODELS / f"{name}.keras")
@@ -55,26 +59,32 @@ def train(name, folder):
 
 
 def score(name, env_id, env_kwargs, epsilon):
-    """Statistics of `GAMES` whole games, greedy but for `epsilon`."""
+    """Scores of `GAMES` whole games, greedy but for `epsilon`, in words and as numbers."""
     envs = remake(env_id, env_kwargs, GAMES)
     spaces = envs.single_observation_space, envs.single_action_space
-    returns, lengths = evaluate(envs, make_greedy(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, SEED), SEED)
+    scores = evaluate(envs, make_greedy(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, SEED), SEED)
     envs.close()
+    returns = scores.returns
     return {
-        "games": GAMES, "epsilon": epsilon, "mean": float(returns.mean()), "deviation": float(returns.std()),
-        "min": float(returns.min()), "max": float(returns.max()), "length": float(lengths.mean()),
+        "in_words": str(scores), "games": GAMES, "different": scores.different, "epsilon": epsilon,
+        "mean": float(returns.mean()), "deviation": float(returns.std()), "min": float(returns.min()),
+        "max": float(returns.max()), "length": float(scores.lengths.mean()),
     }  # fmt: skip
 
 
-def card(name, run, command, epsilon):
-    """What there is to know of a model, from its run's folder and 100 games."""
+def card(name, run, command):
+    """What there is to know of a model, from its run's folder and 100 games for each way to score it."""
     config, episodes = json.loads((run / "config.json").read_text()), read_episodes(run)
     env_id, env_kwargs = config["arguments"]["env_id"], config.get("env_kwargs", {})
+    noted = json.loads((run / "evaluation.json").read_text())
+    exact = {key: noted[key] for key in ("success_probability",) if key in noted}
+    scores = SCORED.get(name, GREEDY)
     return {
         "recipe": config["recipe"],
         "env_id": env_id,
         "env_kwargs": env_kwargs,
-        "score": score(name, env_id, env_kwargs, epsilon),
+        "scores": [{**score(name, env_id, {**env_kwargs, **new}, epsilon), **new} for epsilon, new in scores],
+        **exact,
         "seed": config["arguments"]["seed"],
         "steps": int(episodes["step"][-1]),
         "minutes": round(float(episodes["seconds"][-1]) / 60, 2),
@@ -87,9 +97,14 @@ def card(name, run, command, epsilon):
 
 def row(name, card):
     """A line of the table in models/README.md."""
-    s, machine = card["score"], card["machine"]
-    how = "greedy" if not s["epsilon"] else f"epsilon {s['epsilon']}"
-    scored = f"{s['mean']:.2f} ± {s['deviation']:.2f}, {s['min']:g} to {s['max']:g}, {s['length']:.1f} steps; {how}"
+    machine, scored = card["machine"], []
+    for score in card["scores"]:
+        how = "greedy" if not score["epsilon"] else f"epsilon {score['epsilon']}"
+        how += f", sticky actions {score['sticky_actions']}" if "sticky_actions" in score else ""
+        scored.append(f"{how}: {score['in_words']}")
+    if "success_probability" in card:
+        scored.append(f"exact probability of success {card['success_probability']:.4f}")
+    scored = "; ".join(scored)
     trained = f"seed {card['seed']}, {card['steps']:,} steps, {card['minutes']:g} minutes, {machine['processor']}, "
     trained += f"{machine['cores']} cores, commit {card['git_commit']}"
     where = card["env_id"] + "".join(f", {key}={value}" for key, value in card["env_kwargs"].items())
@@ -100,11 +115,11 @@ def make(*again):
     """Make what is missing or named, or `all`."""
     again = {*SMALL, "dqn_atari_pong"} if again == ("all",) else again
     clean_tree()
-    for name, (_, _, epsilon) in SMALL.items():
+    for name in SMALL:
         if name in again or not (MODELS / f"{name}.json").exists():
             with tempfile.TemporaryDirectory() as folder:
                 run = Path(folder) / "run"
-                made = card(name, run, train(name, run), epsilon)
+                made = card(name, run, train(name, run))
                 write_text(MODELS / f"{name}.json", json.dumps(made, indent=2) + "\n")
     pong = MODELS / "dqn_atari_pong.json"
     if "dqn_atari_pong" in again or not pong.exists():
@@ -112,7 +127,7 @@ def make(*again):
         arguments = json.loads((run / "config.json").read_text())["arguments"]
         shown = ("env_id", "episodes", "n_step", "learning_rate", "train_interval", "epsilon_decay_steps")
         command = " ".join(["python recipes/dqn_atari.py", *(f"--{key}={arguments[key]}" for key in shown)])
-        write_text(pong, json.dumps(card("dqn_atari_pong", run, command, 0.0), indent=2) + "\n")
+        write_text(pong, json.dumps(card("dqn_atari_pong", run, command), indent=2) + "\n")
     rows = [row(path.stem, json.loads(path.read_text())) for path in sorted(MODELS.glob("*.json"))]
     write_text(MODELS / "README.md", "\n".join([HEAD, *rows, ""]))
 

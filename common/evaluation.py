@@ -1,6 +1,7 @@
 """Evaluation: whole games, separate from training, each in an environment of its own and counted once."""
 
 import functools
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,13 @@ class Scores(NamedTuple):
 
     returns: np.ndarray  # [G], undiscounted and unclipped
     lengths: np.ndarray  # [G], steps
+    different: int  # games of which no two showed the same observations; a deterministic world repeats itself
 
     def __str__(self):
         mean, deviation, low, high = (f(self.returns) for f in (np.mean, np.std, np.min, np.max))
-        return f"{mean:.2f} ± {deviation:.2f}, {low:g} to {high:g}, length {self.lengths.mean():.1f}"
+        games = f"{len(self.returns)} game{'s'[: len(self.returns) > 1]}"
+        games += f" ({self.different} different)" if self.different < len(self.returns) else ""
+        return f"{mean:.2f} ± {deviation:.2f}, {low:g} to {high:g}, length {self.lengths.mean():.1f}, {games}"
 
 
 @functools.lru_cache(maxsize=2)
@@ -62,7 +66,10 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
     progress = Progress(count, "game", title=f"playing {count} {'game' if count == 1 else 'games'}, {how}")
     obs, _ = envs.reset(seed=seed)
     returns, lengths, playing = np.zeros(count), np.zeros(count, int), np.ones(count, bool)
+    shown = [0] * count  # a checksum of all observations of each game
     while playing.any() and not stopped():
+        for game in np.flatnonzero(playing):
+            shown[game] = zlib.crc32(np.asarray(obs[game]).tobytes(), shown[game])
         obs, reward, terminated, truncated, _ = envs.step(act(obs))
         returns += reward * playing
         lengths += playing
@@ -70,7 +77,7 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
         playing &= ~ended
         progress.update(int(ended.sum()), step=f"{lengths.max():,}")
     progress.close()
-    return None if playing.any() else Scores(returns, lengths)
+    return None if playing.any() else Scores(returns, lengths, len(set(zip(shown, returns, lengths, strict=True))))
 
 
 class Evaluations:

@@ -304,7 +304,7 @@ class Run:
         self.evaluations.add(self.carry.step, self.episode, round(self.seconds, 3), scores, model)
         found = {"step": self.carry.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
         write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
-        said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {episodes} games, {how}"
+        said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {how}"
         self.log.points(self.carry.step, {"evaluation_return": scores.returns.mean()})
         if self.started:
             self.log.restart_rate(self.carry.step)

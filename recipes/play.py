@@ -112,7 +112,7 @@ def play(
     how = f"epsilon {epsilon}" if epsilon else "greedy"
     scores = evaluate(envs, make_greedy(network, epsilon, seed), seed, how)
     envs.close()
-    print(f"{env_id}: {scores}, {episodes} games, {how}")
+    print(f"{env_id}: {scores}, {how}")
 
     # Watch.
     if shown:

@@ -6,6 +6,7 @@ import pytest
 from common.evaluation import Evaluations, Scores, evaluate, make_greedy
 from common.files import read_csv
 from common.lazy import keras
+from envs.atari import make_atari
 from envs.checked import make_vec
 
 
@@ -69,7 +70,18 @@ def test_epsilon_is_the_share_of_random_actions():
 
 def test_scores_in_words():
     # mean 20 / 4, deviation sqrt((16 + 4 + 4 + 16) / 4) = 3.16
-    assert str(Scores(np.array([1.0, 3, 7, 9]), np.array([1, 2, 3, 4]))) == "5.00 ± 3.16, 1 to 9, length 2.5"
+    scores = Scores(np.array([1.0, 3, 7, 9]), np.array([1, 2, 3, 4]), 4)
+    assert str(scores) == "5.00 ± 3.16, 1 to 9, length 2.5, 4 games"
+    assert str(scores._replace(different=3)).endswith("length 2.5, 4 games (3 different)")
+    assert str(Scores(np.array([1.0]), np.array([2]), 1)) == "1.00 ± 0.00, 1 to 1, length 2.0, 1 game"
+
+
+def test_games_that_show_the_same_are_not_different():
+    assert evaluate(make_vec("probes/Endless-v0", 9, "vectors"), lambda obs: np.zeros(9, int), 0).different == 1
+    assert evaluate(make_vec("probes/SeenReward-v0", 9, "vectors"), lambda obs: np.zeros(9, int), 0).different == 2
+    assert evaluate(make_vec("CartPole-v1", 9, "vectors"), lambda obs: np.zeros(9, int), 0).different == 9
+    pong = make_atari("ALE/Pong-v5", 40, {"max_frames": 200, "noop_max": 5})  # 1 to 4 idle frames
+    assert evaluate(pong, lambda obs: np.zeros(40, int), 0).different == 4
 
 
 def constant(value):
@@ -81,7 +93,7 @@ def constant(value):
 
 
 def scores(*returns):
-    return Scores(np.array(returns, float), np.full(len(returns), 7))
+    return Scores(np.array(returns, float), np.full(len(returns), 7), len(returns))
 
 
 def best(folder):

@@ -54,7 +54,7 @@ def test_the_best_network_of_a_run_is_played_in_the_runs_environment(tmp_path, c
     capsys.readouterr()
     play(model=str(tmp_path / "run" / "best.keras"), episodes=3)
     said = capsys.readouterr().out
-    assert said.startswith("grids/Simple-v0: ") and "3 games, greedy" in said
+    assert said.startswith("grids/Simple-v0: ") and "3 games (1 different), greedy" in said
 
 
 def table_model(path, actions, states=16):
@@ -95,7 +95,7 @@ def test_a_frozen_lake_as_text(tmp_path, capsys):
     (tmp_path / "walk.json").write_text(json.dumps({"env_id": "FrozenLake-v1", "env_kwargs": {"is_slippery": False}}))
     play(model=str(tmp_path / "walk.keras"), episodes=3, text=True)
     said = capsys.readouterr().out
-    assert "FrozenLake-v1: 0.00 ± 0.00, 0 to 0, length 100.0, 3 games, greedy" in said
+    assert "FrozenLake-v1: 0.00 ± 0.00, 0 to 0, length 100.0, 3 games (1 different), greedy" in said
     assert "(Right)" in said and "SFFF" not in said.replace("\x1b[41mS\x1b[0m", "*") and said.count("FHFH") > 90
 
 
@@ -104,7 +104,7 @@ def test_a_grid_as_text_and_in_a_film(tmp_path, capsys, monkeypatch):
     table_model(tmp_path / "down.keras", np.full(90, 2), states=90)  # down: five steps from (2, 2) to (7, 2)
     play(model="down.keras", env_id="grids/Simple-v0", episodes=2, text=True)
     said = capsys.readouterr().out
-    assert "grids/Simple-v0: 10.00 ± 0.00, 10 to 10, length 5.0, 2 games, greedy" in said
+    assert "grids/Simple-v0: 10.00 ± 0.00, 10 to 10, length 5.0, 2 games (1 different), greedy" in said
     maps = said.split("\n\n")
     assert "#.A.##...#" in maps[0] and said.count("A") == 6  # the start and five steps
     play(model="down.keras", env_id="grids/Simple-v0", episodes=1, video=True)
