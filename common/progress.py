@@ -2,8 +2,11 @@
 
 import sys
 import time
+import warnings
 
-from tqdm.auto import tqdm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # in a notebook without ipywidgets it recommends them; its bar of text serves
+    from tqdm.auto import tqdm
 
 LINE_SECONDS = 30
 

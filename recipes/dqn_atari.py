@@ -23,7 +23,7 @@ Differs from the text in (book/dqn_atari.md):
     optimizer   Adam 1e-4 (--optimizer=rmsprop is there) RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps
     frames      84 x 84, maximum of two                  80 x 105, every second pixel
-    start       0 to 29 idle frames, one of them FIRE    1 to 10 idle steps
+    start       0 to 29 idle frames, one may press FIRE  1 to 10 idle steps
     learning    starts after 10,000 random steps         starts after 20,000 random steps
     exploration 1 to 0.01 in 100,000 steps               1 to 0.1 in 1,000,000
     memory      100,000 steps, each frame once           400,000 steps, each frame four times

@@ -1,5 +1,6 @@
 """Every program in the book's pages runs."""
 
+import json
 import os
 import re
 import subprocess
@@ -25,6 +26,28 @@ def test_a_program_of_the_book_runs(program):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_notebook_trains_shows_trains_on_and_plays(tmp_path):
+    notebook = tmp_path / "notebook.ipynb"
+    words = ["nbconvert", "--to=notebook", "--execute", f"--output={notebook}", "book/train_and_watch.ipynb"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # the kernel starts where the notebook is
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyter", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    outputs = [out for cell in json.loads(notebook.read_text())["cells"] for out in cell.get("outputs", [])]
+    kinds = [kind for out in outputs for kind in out.get("data", {})]
+    assert kinds.count("image/png") == 2 and kinds.count("image/gif") == 2
+    said = "".join("".join(out["text"]) for out in outputs if out["output_type"] == "stream")
+    before, after = map(float, re.search(r"mean return ([\d.]+) before, ([\d.]+) after", said).groups())
+    assert before < 300 < after <= 500 and "Warning" not in said
 
 
 def test_the_pages_name_only_what_exists():

@@ -14,6 +14,7 @@ from common import checkpoint, run
 from common.cli import UsageError
 from common.files import read_episodes
 from common.lazy import keras, tf
+from envs.atari import make_atari
 from recipes import dqn_atari
 from recipes.dqn_atari import (
     build_optimizer,
@@ -259,6 +260,22 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy")))
     assert done.returncode == 2 and "state.json is not as it was written" in done.stderr
     files[newest] = newest.read_bytes()
     assert files == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+@pytest.mark.slow
+def test_evaluation_keeps_the_arguments_of_the_environment_but_counts_no_lost_lives(tmp_path, monkeypatch):
+    made = []
+
+    def spy(env_id, num_envs, env_kwargs, life_loss):
+        made.append((num_envs, env_kwargs, life_loss))
+        return make_atari(env_id, num_envs, {**env_kwargs, "max_frames": 80}, life_loss=life_loss)
+
+    monkeypatch.setattr(dqn_atari, "make_atari", spy)
+    settings = {"num_envs": 2, "buffer_size": 100, "learning_starts": 50, "episodes": 2, "eval_episodes": 3}
+    world = {"noop_max": 7, "sticky_actions": 0.1, "env_kwargs": {"img_height": 60, "img_width": 60}}
+    dqn_atari.train(logdir=str(tmp_path / "run"), **settings, **world)
+    kept = {"noop_max": 7, "sticky_actions": 0.1, "img_height": 60, "img_width": 60}
+    assert made == [(2, kept, True), (3, kept, False)]
 
 
 @pytest.mark.parametrize(

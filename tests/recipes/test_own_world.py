@@ -42,11 +42,18 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_every_command_of_the_page_works_in_its_order(folder):
-    assert len(COMMANDS) == 12
+    assert len(COMMANDS) == 13
     for command in COMMANDS:
         done = subprocess.run(words(command), cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-    for made in ("corridor/play.mp4", "corridor/policy", "long/model.keras", "frames/play.gif", "grid/policy.png"):
+    for made in (
+        "corridor/play.mp4",
+        "corridor/policy",
+        "long/model.keras",
+        "frames/play.gif",
+        "frames/policy",
+        "grid/policy.png",
+    ):
         assert (folder / "runs" / made).exists()
     assert read_episodes(folder / "runs" / "corridor")["episode_return"][-100:].mean() > 0.6  # random play: below -3
 
