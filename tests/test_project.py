@@ -146,7 +146,8 @@ def test_the_readmes_program_runs(tmp_path):
 def test_requirements_are_exact_and_within_the_ranges():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    ranges = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    extras = config["options.extras_require"]
+    ranges = config["options"]["install_requires"] + extras["test"] + extras["litert"]
     ranges = [Requirement(line) for line in ranges.splitlines() if line and not line.startswith("#")]
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     *lines, last = [line for line in lines if line]
