@@ -5,7 +5,7 @@ BIN = .venv/bin
 
 .PHONY: demo test quick lint results bench clean
 
-.venv/ready: requirements.txt setup.cfg
+.venv/ready: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt
