@@ -29,7 +29,7 @@ import numpy as np
 from common import checkpoint
 from common.cli import UsageError, leave
 from common.evaluation import Evaluations, evaluate, make_greedy
-from common.files import hold, replacing, write_json
+from common.files import hold, write_json, write_network
 from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
@@ -263,8 +263,7 @@ class Run:
         checkpoint.check_finite(self.carry.step, tensors, arrays)
         self.log.sync()
         for name, network in self.carry.networks().items():
-            with replacing(self.dir / f"{name}.keras") as temporary:
-                network.save(temporary)
+            write_network(self.dir / f"{name}.keras", network)
         state.update({"(log)": self.log.state(), "(seconds)": self.seconds})
         checkpoint.save(self.dir / "checkpoint", self.carry.step, self._identity(), tensors, state, arrays)
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import signal
+import zipfile
 from functools import partial
 
 import numpy as np
 import pytest
 
 from common.cli import UsageError
-from common.files import read_csv, read_episodes
+from common.files import NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
 from common.run import Run, due, finite
 from envs.checked import make_vec
@@ -25,6 +27,12 @@ def model_of(value):
 
 def weight(folder, name="model"):
     return keras.models.load_model(folder / f"{name}.keras").get_weights()[0][0, 0].item()
+
+
+def names_in(path):
+    """The names of all arguments in a saved network, which older versions of Keras must know."""
+    with zipfile.ZipFile(path) as archive:
+        return {*re.findall(r'"(\w+)": ', archive.read("config.json").decode())}
 
 
 def new_run(folder, **changes):
@@ -81,6 +89,7 @@ def test_every_network_is_written_but_target_networks(tmp_path):
     run = new_run(tmp_path)
     run.begin(model=model_of(1), critic=model_of(2), target_model=model_of(3), made=lambda: model_of(4), step=0)
     assert {path.name for path in tmp_path.glob("*.keras")} == {"model.keras", "critic.keras", "made.keras"}
+    assert not any(NEW_IN_KERAS & names_in(path) for path in tmp_path.glob("*.keras"))
     assert [weight(tmp_path, name) for name in ("model", "critic", "made")] == [1, 2, 4]
 
 
@@ -190,6 +199,7 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
     assert table["step"].tolist() == [30, 50, 60] and table["mean"].tolist() == [1, 1, 1]
     assert table["games"].tolist() == [4, 4, 4] and table["episode"].tolist() == [3, 5, 6]
     assert weight(tmp_path, "best") == 60  # as good as the ones before: the latest
+    assert not NEW_IN_KERAS & names_in(tmp_path / "best.keras")
     found = json.loads((tmp_path / "evaluation.json").read_text())  # the last one's, and nothing of another step
     assert found == {"step": 60, "epsilon": 0.0, "scores": [1.0] * 4}
     said = capsys.readouterr()
