@@ -117,6 +117,7 @@ class Run:
             self.lock = hold(self.dir)
             self._restore() if self.resumed else self._create()
             self.log.open(self.carry.step)
+            self.log.describe(self.carry.step, self.arguments)
             self.saved_at = self.evaluated_at = self.carry.step
             self.save()
         except BaseException as error:

@@ -72,6 +72,19 @@ def test_the_folder_of_a_run(tmp_path):
     assert weight(run.dir) == 30
 
 
+def test_tensorboard_has_the_arguments_of_each_start(tmp_path, points):
+    finished(new_run(tmp_path, gamma=0.5))
+    run = new_run(tmp_path, gamma=0.5, episodes=20, resume=True)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+    finished(new_run(tmp_path, gamma=0.5, episodes=30, resume=True))
+    texts = points(tmp_path)["arguments"]
+    assert [step for step, _ in texts] == [0, 0, 10]
+    assert [re.search(r"\| episodes \| ``(\d+)`` \|", text.decode())[1] for _, text in texts] == ["10", "20", "30"]
+    assert all(b"| gamma | ``0.5`` |" in text for _, text in texts)
+
+
 def test_the_model_is_as_new_as_the_newest_save(tmp_path):
     run = new_run(tmp_path / "run")
     carry = run.begin(model=model_of(0), step=0)
