@@ -16,7 +16,7 @@ import numpy as np
 
 from common.lazy import keras
 
-VERSIONS = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"]
+VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 MODELS = Path(__file__).parent.parent / "models"
 LOAD = """
 import sys

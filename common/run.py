@@ -324,11 +324,20 @@ class Run:
         print(f"trained         {trained}")
         print(f"learning curve  {self.dir / 'learning_curve.png'}")
         print(f"model           {self.dir / 'model.keras'}")
-        print(f"event file      {next(self.dir.glob('events.out.*'))}")
-        print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
-        print(f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))} --episodes=100 --video")
-        again = f"--logdir={shlex.quote(str(self.dir))} --resume --episodes={2 * self.arguments['episodes']}"
-        print(f"to train on     python recipes/{self.recipe}.py {again}")
+        print(f"event file      {max(self.dir.glob('events.out.*'))}")  # the newest: its name has the time
+        folder = shlex.quote(str(self.dir))
+        print(f"to watch it     tensorboard --logdir={folder}")
+        print(f"to play with it python {script('play')} --run={folder} --episodes=100 --video")
+        again = f"--logdir={folder} --resume --episodes={2 * self.episode}"
+        if self.mean_of_last() >= self.arguments.get("solved_at", math.inf):
+            again += " --solved_at=1e9"  # a goal that is reached would end the training at once
+        print(f"to train on     python {script(self.recipe)} {again}")
+
+
+def script(name):
+    """The path of a recipe as one can type it in the working directory."""
+    path = Path(__file__).parent.parent / "recipes" / f"{name}.py"
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def finite(loss, step):

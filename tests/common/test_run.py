@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shlex
 import signal
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from common.files import NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
 from common.run import Run, due, finite
 from envs.checked import make_vec
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def model_of(value):
@@ -222,6 +226,51 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
         + "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
     )
     assert "step 30: 1.00" in said.err and said.err.count("playing 4 games, greedy\n") == 3
+
+
+def hint(said, what):
+    """The command of the line that begins with `what`."""
+    (line,) = [line for line in said.splitlines() if line.startswith(what)]
+    return line.removeprefix(what).strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "games", "flags"),
+    [
+        ({"episodes": 3}, 3, "--episodes=6"),
+        ({"episodes": 3}, 4, "--episodes=8"),  # the last update played more games than were asked for
+        ({"episodes": 300, "solved_at": 495.0}, 100, "--episodes=200 --solved_at=1e9"),  # they average 495
+        ({"episodes": 100, "solved_at": 496.0}, 100, "--episodes=200"),
+        ({"episodes": 99, "solved_at": 0.0}, 99, "--episodes=198"),  # too few games for a mean
+    ],
+)
+def test_the_hint_to_train_on_names_more_games_and_a_goal_that_is_not_reached(tmp_path, capsys, changes, games, flags):
+    run = new_run(tmp_path, **changes)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry, games)
+    run.tell()
+    assert hint(capsys.readouterr().out, "to train on").endswith(f" --logdir={tmp_path} --resume {flags}")
+
+
+def test_the_hints_name_recipes_from_where_one_is_and_the_newest_event_file(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "a run; it's mine"
+    finished(new_run(folder))
+    run = new_run(folder, resume=True)
+    run.begin(model=model_of(0), step=0)
+    with run:
+        pass
+    for where, recipe in (
+        (ROOT, "recipes/play.py"),
+        (ROOT / "recipes", "play.py"),
+        (tmp_path, ROOT / "recipes/play.py"),
+    ):
+        monkeypatch.chdir(where)
+        run.tell()
+        said = capsys.readouterr().out
+        words = shlex.split(hint(said, "to play with it"))
+        assert words == ["python", str(recipe), f"--run={folder}", "--episodes=100", "--video"]
+        assert hint(said, "event file") == str(sorted(folder.glob("events.out.*"))[1])
 
 
 def test_no_games_are_no_evaluation(tmp_path):
