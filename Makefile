@@ -5,7 +5,7 @@ BIN = .venv/bin
 
 .PHONY: demo test quick lint results bench clean
 
-.venv/ready: requirements.txt setup.cfg
+.venv/ready: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt
@@ -41,6 +41,7 @@ TORCH ?= torch
 bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/replay_memory.py
+	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py

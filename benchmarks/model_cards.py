@@ -1,7 +1,9 @@
 """Train the small models of models/, and write the card of every model there: score over 100 games, what it took.
 
 A card is a JSON file beside the model; models/README.md shows all of them as a table. The Pong model is not trained
-again here, it is book/results/dqn_atari_pong's; its card is. Refuses a tree with changes that no commit holds.
+again here, it is book/results/dqn_atari_pong's; its card is. A network that was saved by an earlier version of this
+repository is written again so that Keras 3.10 and newer load it; its weights stay. Refuses a tree with changes that no
+commit holds.
 
     python benchmarks/model_cards.py [names of models to make anew ... | all]
 """
@@ -17,7 +19,7 @@ import fire
 from five_seeds import clean_tree
 
 from common.evaluation import evaluate, make_greedy
-from common.files import read_episodes, write_text
+from common.files import drop_unused_arguments, read_episodes, replacing, write_text
 from common.saved import load_policy
 from envs.remake import remake
 
@@ -38,10 +40,10 @@ GREEDY = [(0.0, {})]
 SCORED = {"dqn_atari_pong": [*GREEDY, (0.001, {}), (0.0, {"sticky_actions": 0.25})]}
 HEAD = """# Trained models
 
-Plain Keras files: `keras.models.load_model` of Keras 3.15 or newer reads them without this repository, in safe mode,
-under TensorFlow, JAX or PyTorch. Observation in, one number per action out (a Q-network's action values, a policy's
-logits); the highest is the action to take. The cards (`.json`) are written by `benchmarks/model_cards.py`, and
-`tests/test_models.py` plays each model again.
+Plain Keras files: `keras.models.load_model` of Keras 3.10 or newer reads them without this repository, in safe mode,
+under TensorFlow, JAX or PyTorch (`benchmarks/keras_versions.py` tries the versions). Observation in, one number per
+action out (a Q-network's action values, a policy's logits); the highest is the action to take. The cards (`.json`) are
+written by `benchmarks/model_cards.py`, and `tests/test_models.py` plays each model again.
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
 
@@ -128,6 +130,10 @@ def make(*again):
         shown = ("env_id", "episodes", "n_step", "learning_rate", "train_interval", "epsilon_decay_steps")
         command = " ".join(["python recipes/dqn_atari.py", *(f"--{key}={arguments[key]}" for key in shown)])
         write_text(pong, json.dumps(card("dqn_atari_pong", run, command), indent=2) + "\n")
+    for path in sorted(MODELS.glob("*.keras")):
+        with replacing(path) as temporary:
+            shutil.copy(path, temporary)
+            drop_unused_arguments(temporary)
     rows = [row(path.stem, json.loads(path.read_text())) for path in sorted(MODELS.glob("*.json"))]
     write_text(MODELS / "README.md", "\n".join([HEAD, *rows, ""]))
 

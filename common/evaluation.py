@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.files import exact, read_csv, replacing, write_text
+from common.files import exact, read_csv, write_network, write_text
 from common.lazy import tf
 from common.progress import Progress
 
@@ -107,8 +107,7 @@ class Evaluations:
         self.rows = [*others, (step, episode, seconds, len(scores.returns), *statistics)]
         self._write()
         if mean >= best:
-            with replacing(self.folder / "best.keras") as temporary:
-                model.save(temporary)
+            write_network(self.folder / "best.keras", model)
 
     def _write(self):
         lines = [",".join(map(exact, row)) for row in self.rows]

@@ -1,14 +1,18 @@
-"""Files that are written whole or not at all, and the tables of a run."""
+"""Files that are written whole or not at all: text, tables, networks."""
 
 import contextlib
 import fcntl
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from common.cli import UsageError
+
+# Arguments that Keras 3.15 writes into a model even where they are not used, and that Keras 3.10 to 3.14 refuse.
+NEW_IN_KERAS = {"quantization_config", "input_axes", "output_axes"}
 
 
 @contextlib.contextmanager
@@ -66,6 +70,33 @@ def write_text(path, text):
 def write_json(path, value):
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_network(path, network):
+    """Write a Keras model, whole or not at all, in a form that Keras 3.10 and newer load."""
+    with replacing(path) as temporary:
+        network.save(temporary)
+        drop_unused_arguments(temporary)
+
+
+def drop_unused_arguments(path):
+    """Remove from a `.keras` file those arguments of layers that are null and unknown to older versions of Keras.
+
+    The weights stay as they are, byte for byte, and a file without such arguments is left alone.
+    """
+    with zipfile.ZipFile(path) as archive:
+        parts = [(part, archive.read(part)) for part in archive.infolist()]
+        text = archive.read("config.json")
+    config = json.loads(text, object_hook=_in_use)
+    if config == json.loads(text):
+        return
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in parts:
+            archive.writestr(part, json.dumps(config) if part.filename == "config.json" else content)
+
+
+def _in_use(arguments):
+    return {name: value for name, value in arguments.items() if value is not None or name not in NEW_IN_KERAS}
 
 
 def read_csv(path):

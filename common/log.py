@@ -88,10 +88,21 @@ class EpisodeLog:
 
     def points(self, step, values):
         """Add one point to each of these TensorBoard curves."""
+        with self._events():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=int(step))
+
+    def describe(self, step, arguments):
+        """Show the arguments of the run in TensorBoard as a table of text."""
+        rows = [f"| {name} | ``{value!r}`` |" for name, value in arguments.items()]
+        with self._events():
+            tf.summary.text("arguments", "\n".join(["| argument | value |", "|---|---|", *rows]), step=int(step))
+
+    @contextlib.contextmanager
+    def _events(self):
         try:
             with self.events.as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(name, value, step=int(step))
+                yield
         except tf.errors.OpError as error:
             raise OSError(f"the event file cannot be written: {error.message}") from None
 

@@ -27,7 +27,7 @@ import numpy as np
 from common import checkpoint
 from common.cli import UsageError
 from common.evaluation import Evaluations, evaluate, make_greedy
-from common.files import hold, replacing, write_json
+from common.files import hold, write_json, write_network
 from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
@@ -126,6 +126,7 @@ class Run:
             self.lock = hold(self.dir)
             self._restore() if self.resumed else self._create()
             self.log.open(self.carry.step)
+            self.log.describe(self.carry.step, self.arguments)
             self.saved_at = self.evaluated_at = self.carry.step
             self.save()
         except BaseException as error:
@@ -267,8 +268,7 @@ class Run:
         checkpoint.check_finite(self.carry.step, tensors, arrays)
         self.log.sync()
         for name, network in self.carry.networks().items():
-            with replacing(self.dir / f"{name}.keras") as temporary:
-                network.save(temporary)
+            write_network(self.dir / f"{name}.keras", network)
         state.update({"(log)": self.log.state(), "(seconds)": self.seconds})
         checkpoint.save(self.dir / "checkpoint", self.carry.step, self._identity(), tensors, state, arrays)
 
@@ -328,15 +328,21 @@ class Run:
         print(f"trained         {trained}")
         print(f"learning curve  {self.dir / 'learning_curve.png'}")
         print(f"model           {self.dir / 'model.keras'}")
-        print(f"event file      {next(self.dir.glob('events.out.*'))}")
-        print(f"to watch it     tensorboard --logdir={shlex.quote(str(self.dir))}")
-        env_id = str(self.arguments["env_id"])
+        print(f"event file      {max(self.dir.glob('events.out.*'))}")  # the newest: its name has the time
+        folder, env_id = shlex.quote(str(self.dir)), str(self.arguments["env_id"])
         world = f" --env_id={shlex.quote(env_id)}" if ":" in env_id else ""  # only what is typed is imported
-        print(
-            f"to play with it python recipes/play.py --run={shlex.quote(str(self.dir))}{world} --episodes=100 --video"
-        )
-        again = f"--logdir={shlex.quote(str(self.dir))}{world} --resume --episodes={2 * self.arguments['episodes']}"
-        print(f"to train on     python recipes/{self.recipe}.py {again}")
+        print(f"to watch it     tensorboard --logdir={folder}")
+        print(f"to play with it python {script('play')} --run={folder}{world} --episodes=100 --video")
+        again = f"--logdir={folder}{world} --resume --episodes={2 * self.episode}"
+        if self.mean_of_last() >= self.arguments.get("solved_at", math.inf):
+            again += " --solved_at=1e9"  # a goal that is reached would end the training at once
+        print(f"to train on     python {script(self.recipe)} {again}")
+
+
+def script(name):
+    """The path of a recipe as one can type it in the working directory."""
+    path = Path(__file__).parent.parent / "recipes" / f"{name}.py"
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def finite(loss, step):

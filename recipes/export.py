@@ -5,7 +5,7 @@
 
 The exported function takes a batch of observations and returns the actions with the highest outputs. Keras's own
 exporters write it, and the format's own runtime loads it again. It is kept only if it chooses the actions of the Keras
-model on observations of real games. ONNX needs `pip install -e .[onnx]`.
+model on observations of real games. LiteRT needs `pip install -e .[litert]`, ONNX `pip install -e .[onnx]`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from envs.remake import remake
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 EXPORTERS = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
+NEEDED = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}  # modules to import
 
 
 def with_choice(policy, start):
@@ -47,7 +48,9 @@ def run_saved_model(path):
 
 def run_litert(path):
     """The exported function, by the LiteRT interpreter, one observation at a time as on a small device."""
-    interpreter = tf.lite.Interpreter(str(path))
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
     (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(entry["index"], [1, *entry["shape"][1:]])
     interpreter.allocate_tensors()
@@ -134,10 +137,9 @@ def export(
     """
     if bool(run) == bool(model):
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
-    if format == "onnx":
-        for package in ("tf2onnx", "onnxruntime"):
-            if importlib.util.find_spec(package) is None:
-                raise UsageError(f"--format=onnx needs the package {package}: pip install -e .[onnx]")
+    for package in NEEDED[format]:
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"--format={format} needs the package {package}: pip install -e .[{format}]")
     path = Path(run) / "model.keras" if run else Path(model)
     settings = Path(run) / "config.json" if run else settings_of(path)
     final = Path(out or Path(run) / f"policy{SUFFIXES[format]}")

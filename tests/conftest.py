@@ -34,3 +34,22 @@ def run_recipe(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def points():
+    """Read a run's TensorBoard points: curve → list of (step, value); a text is bytes."""
+
+    def read(folder):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        from common.lazy import tf
+
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        return {
+            tag: [(event.step, tf.make_ndarray(event.tensor_proto).tolist()) for event in events.Tensors(tag)]
+            for tag in events.Tags()["tensors"]
+        }
+
+    return read

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common.evaluation import evaluate, make_greedy
+from common.files import NEW_IN_KERAS
 from common.saved import load_policy
 from envs.remake import remake
 
@@ -26,6 +28,13 @@ def test_every_model_has_a_card_and_all_together_are_small():
         *NAMES
     }
     assert sum(path.stat().st_size for path in MODELS.iterdir()) < 10e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_names_no_argument_that_keras_3_10_refuses(name):
+    with zipfile.ZipFile(MODELS / f"{name}.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert "Functional" in config and not [argument for argument in NEW_IN_KERAS if argument in config]
 
 
 @pytest.mark.slow

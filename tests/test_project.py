@@ -3,15 +3,20 @@
 import ast
 import configparser
 import difflib
+import importlib.util
 import io
 import re
 import subprocess
 import sys
 import tokenize
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("recipes", "envs", "common")
@@ -144,11 +149,89 @@ def test_the_readmes_program_runs(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_requirements_are_exact_and_within_the_ranges():
+def setup_cfg():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    ranges = config["options"]["install_requires"] + config["options.extras_require"]["test"]
-    ranges = [Requirement(line) for line in ranges.splitlines() if line and not line.startswith("#")]
+    return config
+
+
+def requirements_of(text):
+    """What one list of setup.cfg asks for."""
+    return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_uv_and_pip_install_the_same_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]  # without it `uv sync` installs nothing
+    assert "dependencies" in project["dynamic"]
+    installed = metadata.metadata(project["name"])
+    assert SpecifierSet(installed["Requires-Python"]) == SpecifierSet(project["requires-python"])
+    needed = {str(requirement) for requirement in requirements_of(setup_cfg()["options"]["install_requires"])}
+    assert needed == {line for line in map(str, metadata.requires(project["name"])) if "extra ==" not in line}
+
+
+def test_no_index_takes_the_project_because_its_top_level_names_are_taken():
+    assert "Private :: Do Not Upload" in metadata.metadata("keras-rl-cookbook").get_all("Classifier")
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert "not published" in (ROOT / page).read_text()
+
+
+MODULES = {"pytest-xdist": "xdist", "opencv-python-headless": "cv2"}  # where the module has another name
+DIRECT = sorted(
+    requirement.name
+    for text in [setup_cfg()["options"]["install_requires"], *setup_cfg()["options.extras_require"].values()]
+    for requirement in requirements_of(text)
+)
+
+
+def stated_licence(package):
+    """The licence of an installed package in the words of its metadata."""
+    about = metadata.metadata(package)
+    named = about["License-Expression"] or about["License"] or ""
+    if named and "\n" not in named:
+        return named
+    (classifier,) = (c for c in about.get_all("Classifier", []) if c.startswith("License ::"))
+    return classifier.split(" :: ")[-1]
+
+
+@pytest.mark.parametrize("package", DIRECT)
+def test_the_licence_of_each_dependency_is_named_as_the_package_states_it(package):
+    (row,) = re.findall(rf"^\| {package} \| (.*) \|$", (ROOT / "LICENSES.md").read_text(), re.MULTILINE)
+    if importlib.util.find_spec(MODULES.get(package, package.replace("-", "_"))):  # some extras are not installed
+        assert row == stated_licence(package)
+
+
+def test_every_licence_with_copyleft_among_what_is_installed_is_named():
+    """Of the packages that training needs, and of those that they need."""
+    waiting, seen = ["keras-rl-cookbook"], set()
+    while waiting:
+        package = waiting.pop()
+        if package in seen:
+            continue
+        seen.add(package)
+        for requirement in map(Requirement, metadata.requires(package) or []):
+            if requirement.marker is None or any(
+                requirement.marker.evaluate({"extra": extra}) for extra in ("classic-control", "toy-text")
+            ):
+                waiting.append(requirement.name)
+    about = {package: metadata.metadata(package) for package in seen}
+    words = {package: " ".join([m.get("License-Expression", ""), m.get("License", "")]) for package, m in about.items()}
+    copyleft = sorted(package for package in seen if re.search(r"GPL|MPL", words[package][:100]))
+    assert {"ale-py", "pygame-ce", "certifi"} <= {*copyleft}  # so the walk went through
+    assert [package for package in copyleft if package not in (ROOT / "LICENSES.md").read_text()] == []
+
+
+def test_the_encoder_is_under_the_licence_that_is_named():
+    said = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-L"], capture_output=True, text=True
+    ).stdout
+    assert "GNU General Public License" in said and "version 3" in said
+    assert re.search(r"^\| FFmpeg.*GNU GPL, version 3 or later", (ROOT / "LICENSES.md").read_text(), re.MULTILINE)
+
+
+def test_requirements_are_exact_and_within_the_ranges():
+    config = setup_cfg()
+    extras = config["options.extras_require"]
+    ranges = requirements_of(config["options"]["install_requires"] + extras["test"] + extras["litert"])
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     *lines, last = [line for line in lines if line]
     assert last == "-e ."

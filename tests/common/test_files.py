@@ -1,11 +1,14 @@
 """Files are whole or not there, and tables come back as they were written."""
 
+import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
 
-from common.files import read_csv, replacing, write_text
+from common.files import NEW_IN_KERAS, drop_unused_arguments, read_csv, replacing, write_network, write_text
+from common.lazy import keras
 
 
 def test_files_are_replaced_whole_or_not_at_all(tmp_path):
@@ -57,3 +60,69 @@ def test_a_table(tmp_path, rows):
     assert list(table) == ["a", "b"]
     np.testing.assert_array_equal(table["a"], np.arange(rows))
     np.testing.assert_array_equal(table["b"], np.arange(rows) / 2)
+
+
+def network():
+    obs = keras.Input((2,))
+    hidden = keras.layers.Dense(3, "relu", kernel_initializer=keras.initializers.HeUniform(seed=0))(obs)
+    return keras.Model(obs, keras.layers.Dense(1)(hidden))
+
+
+def arguments(path):
+    """Every (name, value) in the description of a saved network, however deep."""
+    with zipfile.ZipFile(path) as archive:
+        found, waiting = [], [json.loads(archive.read("config.json"))]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found += value.items()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return found
+
+
+def test_a_network_names_no_argument_that_older_versions_of_keras_refuse(tmp_path):
+    model, obs = network(), np.ones((4, 2), np.float32)
+    model.save(tmp_path / "keras.keras")
+    write_network(tmp_path / "ours.keras", model)
+    before, after = arguments(tmp_path / "keras.keras"), arguments(tmp_path / "ours.keras")
+    assert {name for name, value in before if value is None and name in NEW_IN_KERAS} == NEW_IN_KERAS
+    assert not {name for name, _ in after} & NEW_IN_KERAS
+    assert len(after) == len([name for name, _ in before if name not in NEW_IN_KERAS])  # nothing else has gone
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keras.keras", "ours.keras"]
+    again, plain = (keras.models.load_model(tmp_path / f"{name}.keras") for name in ("ours", "keras"))
+    assert again.get_config() == plain.get_config()
+    np.testing.assert_array_equal(again(obs), model(obs))
+
+
+def test_the_weights_of_a_network_stay_byte_for_byte_and_arguments_in_use_stay(tmp_path):
+    path = tmp_path / "model.keras"
+    network().save(path)
+
+    def parts():
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    before = parts()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in before.items():
+            archive.writestr(name, content.replace(b'"input_axes": null', b'"input_axes": [0]', 1))
+    drop_unused_arguments(path)
+    after = parts()
+    assert list(after) == list(before)
+    assert [name for name in before if after[name] != before[name]] == ["config.json"]
+    assert [(name, value) for name, value in arguments(path) if name in NEW_IN_KERAS] == [("input_axes", [0])]
+    written = path.read_bytes()
+    drop_unused_arguments(path)
+    assert path.read_bytes() == written
+
+
+def test_a_network_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    write_network(path, network())
+    before = path.read_bytes()
+    monkeypatch.setattr("common.files.json.dumps", lambda value: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_network(path, network())
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -1,13 +1,13 @@
 """The record of games: lines, points, sums of games in progress."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from common.cli import UsageError
 from common.files import read_csv
-from common.lazy import tf
 from common.log import EpisodeLog, Tally
 
 
@@ -59,19 +59,7 @@ def test_a_line_per_game(tmp_path):
     assert list(log.returns) == [0, 1, 2] and log.episode == 3
 
 
-def points(folder):
-    """Curve → list of (step, value) of its TensorBoard points."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {
-        tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
-        for tag in events.Tags()["tensors"]
-    }
-
-
-def test_tensorboard_gets_the_mean_of_the_games_of_an_update(tmp_path):
+def test_tensorboard_gets_the_mean_of_the_games_of_an_update(tmp_path, points):
     log = log_of(tmp_path)
     log.publish(30, {"episode_return": [0, 1, 5], "episode_length": [10, 10, 40], "loss": 0.25})
     log.points(31, {"evaluation_return": 4.0})
@@ -82,6 +70,21 @@ def test_tensorboard_gets_the_mean_of_the_games_of_an_update(tmp_path):
         "episode_return": [(30, 2.0)], "episode_length": [(30, 20.0)], "loss": [(30, 0.25)],
         "evaluation_return": [(31, 4.0)],
     }  # fmt: skip
+
+
+def test_tensorboard_shows_the_arguments_as_a_table(tmp_path, points):
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    log = log_of(tmp_path, games=0)
+    log.describe(7, {"gamma": 0.9, "logdir": "a|b *c* `d` <i>\n", "resume": False, "env_id": ""})
+    log.close()
+    ((step, text),) = points(tmp_path)["arguments"]
+    shown = markdown_to_safe_html(text).replace("\n", "")
+    cells = re.findall(r"<td>(.*?)</td>", shown)
+    assert step == 7 and cells == [
+        "gamma", "<code>0.9</code>", "logdir", r"<code>'a|b *c* `d` &lt;i&gt;\n'</code>",
+        "resume", "<code>False</code>", "env_id", "<code>''</code>",
+    ]  # fmt: skip
 
 
 def test_lines_after_the_state_are_dropped(tmp_path):

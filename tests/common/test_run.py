@@ -2,17 +2,23 @@
 
 import json
 import os
+import re
+import shlex
 import signal
+import zipfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common.cli import UsageError
-from common.files import read_csv, read_episodes
+from common.files import NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
 from common.run import Run, due, finite
 from envs.checked import make_vec
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def model_of(value):
@@ -25,6 +31,12 @@ def model_of(value):
 
 def weight(folder, name="model"):
     return keras.models.load_model(folder / f"{name}.keras").get_weights()[0][0, 0].item()
+
+
+def names_in(path):
+    """The names of all arguments in a saved network, which older versions of Keras must know."""
+    with zipfile.ZipFile(path) as archive:
+        return {*re.findall(r'"(\w+)": ', archive.read("config.json").decode())}
 
 
 def new_run(folder, **changes):
@@ -64,6 +76,19 @@ def test_the_folder_of_a_run(tmp_path):
     assert weight(run.dir) == 30
 
 
+def test_tensorboard_has_the_arguments_of_each_start(tmp_path, points):
+    finished(new_run(tmp_path, gamma=0.5))
+    run = new_run(tmp_path, gamma=0.5, episodes=20, resume=True)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+    finished(new_run(tmp_path, gamma=0.5, episodes=30, resume=True))
+    texts = points(tmp_path)["arguments"]
+    assert [step for step, _ in texts] == [0, 0, 10]
+    assert [re.search(r"\| episodes \| ``(\d+)`` \|", text.decode())[1] for _, text in texts] == ["10", "20", "30"]
+    assert all(b"| gamma | ``0.5`` |" in text for _, text in texts)
+
+
 def test_the_model_is_as_new_as_the_newest_save(tmp_path):
     run = new_run(tmp_path / "run")
     carry = run.begin(model=model_of(0), step=0)
@@ -81,6 +106,7 @@ def test_every_network_is_written_but_target_networks(tmp_path):
     run = new_run(tmp_path)
     run.begin(model=model_of(1), critic=model_of(2), target_model=model_of(3), made=lambda: model_of(4), step=0)
     assert {path.name for path in tmp_path.glob("*.keras")} == {"model.keras", "critic.keras", "made.keras"}
+    assert not any(NEW_IN_KERAS & names_in(path) for path in tmp_path.glob("*.keras"))
     assert [weight(tmp_path, name) for name in ("model", "critic", "made")] == [1, 2, 4]
 
 
@@ -190,6 +216,7 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
     assert table["step"].tolist() == [30, 50, 60] and table["mean"].tolist() == [1, 1, 1]
     assert table["games"].tolist() == [4, 4, 4] and table["episode"].tolist() == [3, 5, 6]
     assert weight(tmp_path, "best") == 60  # as good as the ones before: the latest
+    assert not NEW_IN_KERAS & names_in(tmp_path / "best.keras")
     found = json.loads((tmp_path / "evaluation.json").read_text())  # the last one's, and nothing of another step
     assert found == {"step": 60, "epsilon": 0.0, "scores": [1.0] * 4}
     said = capsys.readouterr()
@@ -199,6 +226,51 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
         + "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
     )
     assert "step 30: 1.00" in said.err and said.err.count("playing 4 games, greedy\n") == 3
+
+
+def hint(said, what):
+    """The command of the line that begins with `what`."""
+    (line,) = [line for line in said.splitlines() if line.startswith(what)]
+    return line.removeprefix(what).strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "games", "flags"),
+    [
+        ({"episodes": 3}, 3, "--episodes=6"),
+        ({"episodes": 3}, 4, "--episodes=8"),  # the last update played more games than were asked for
+        ({"episodes": 300, "solved_at": 495.0}, 100, "--episodes=200 --solved_at=1e9"),  # they average 495
+        ({"episodes": 100, "solved_at": 496.0}, 100, "--episodes=200"),
+        ({"episodes": 99, "solved_at": 0.0}, 99, "--episodes=198"),  # too few games for a mean
+    ],
+)
+def test_the_hint_to_train_on_names_more_games_and_a_goal_that_is_not_reached(tmp_path, capsys, changes, games, flags):
+    run = new_run(tmp_path, **changes)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry, games)
+    run.tell()
+    assert hint(capsys.readouterr().out, "to train on").endswith(f" --logdir={tmp_path} --resume {flags}")
+
+
+def test_the_hints_name_recipes_from_where_one_is_and_the_newest_event_file(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "a run; it's mine"
+    finished(new_run(folder))
+    run = new_run(folder, resume=True)
+    run.begin(model=model_of(0), step=0)
+    with run:
+        pass
+    for where, recipe in (
+        (ROOT, "recipes/play.py"),
+        (ROOT / "recipes", "play.py"),
+        (tmp_path, ROOT / "recipes/play.py"),
+    ):
+        monkeypatch.chdir(where)
+        run.tell()
+        said = capsys.readouterr().out
+        words = shlex.split(hint(said, "to play with it"))
+        assert words == ["python", str(recipe), f"--run={folder}", "--episodes=100", "--video"]
+        assert hint(said, "event file") == str(sorted(folder.glob("events.out.*"))[1])
 
 
 def test_no_games_are_no_evaluation(tmp_path):

@@ -196,6 +196,30 @@ def test_the_command_runs_from_another_folder_and_leaves_a_run(name, runs):
         assert set(table["games"]) == {3} and table["step"][-1] >= episodes["step"][-1]
 
 
+@pytest.mark.slow
+def test_every_hint_of_a_finished_run_works_as_it_is_printed(tmp_path, run_recipe):
+    """Also where the goal is reached, here with the first 100 games, and where the folder's name needs quotes."""
+    folder = tmp_path / "my runs" / "it's one; $HOME"
+    flags = ["--episodes=400", "--num_envs=8", "--solved_at=5", "--eval_episodes=0", f"--logdir={folder}"]
+    done = run_recipe("reinforce_cartpole", *flags)
+    assert done.returncode == 0, done.stderr
+    hints = {line[:16].strip(): line[16:] for line in done.stdout.splitlines()}
+    assert all(Path(hints[what]).is_file() for what in ("learning curve", "model", "event file"))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def typed(command):
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
+
+    assert "episode_return" in typed(hints["to watch it"] + " --inspect")  # without a server, which would not end
+    assert ", 100 games, greedy" in typed(hints["to play with it"]) and (folder / "play.mp4").is_file()
+    before = len(read_episodes(folder)["episode"])
+    assert before < 400
+    typed(hints["to train on"])
+    assert len(read_episodes(folder)["episode"]) >= 2 * before
+
+
 def observations(folder, count=5):
     """A few observations of the environment that the run was made in, as it gives them; [count, ...]."""
     config = json.loads((folder / "config.json").read_text())
