@@ -193,6 +193,7 @@ def test_the_words_of_the_process_count_only_in_the_program_that_defines_the_fun
 
     strict(train)(episodes=3)
     train.__module__ = "__main__"
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "program.py", raising=False)
     with pytest.raises(SystemExit):
         strict(train)
     monkeypatch.delattr(sys.modules["__main__"], "__file__")  # as in a notebook

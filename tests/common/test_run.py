@@ -223,7 +223,7 @@ def test_evaluations_at_every_multiple_of_the_interval(tmp_path, capsys):
     assert (
         said.out
         == f"run             {tmp_path}\n"
-        + "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games, greedy\n"
+        + "probes/OneStep-v0, step 60: 1.00 ± 0.00, 1 to 1, length 1.0, 4 games (1 different), greedy\n"
     )
     assert "step 30: 1.00" in said.err and said.err.count("playing 4 games, greedy\n") == 3
 
