@@ -1,0 +1,137 @@
+"""The door: what is let in keeps gymnasium's rules, and what is not is answered in one line."""
+
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from envs.checked import find, make, make_vec
+from envs.remake import remake
+
+
+class Pole(gym.Env):
+    """A world that keeps the rules."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,), np.float32), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+
+class OldReset(Pole):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class OldStep(Pole):
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, {}
+
+
+class NoSeed(Pole):
+    def reset(self):
+        return np.zeros(2, np.float32), {}
+
+
+class OtherShape(Pole):
+    def step(self, action):
+        return np.zeros(3, np.float32), 1.0, True, False, {}
+
+
+class Fails(Pole):
+    def step(self, action):
+        raise RuntimeError("out of\nbatteries")
+
+
+class SameStep(gym.vector.VectorEnv):
+    """A vector that resets in the step that ends a game."""
+
+    metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    single_observation_space, single_action_space = Pole.observation_space, Pole.action_space
+
+    def __init__(self, num_envs=1):
+        self.num_envs = num_envs
+
+
+for _world in (Pole, OldReset, OldStep, NoSeed, OtherShape, Fails):
+    gym.register(f"door/{_world.__name__}-v0", entry_point=_world)
+gym.register("door/SameStep-v0", entry_point=Pole, vector_entry_point=SameStep)
+
+
+def test_a_world_that_keeps_the_rules_is_served():
+    obs, _ = make_vec("door/Pole-v0", 3, "vectors").reset(seed=0)
+    assert obs.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        ("OldReset", "fails at its first step: "),
+        ("OldStep", "fails at its first step: "),
+        ("NoSeed", "fails at its first step: "),
+        ("OtherShape", r"an observation has the shape \(3,\), not that of its space"),
+        ("Fails", r"fails at its first step: RuntimeError: out of batteries \(test_checked.py, line \d+\)"),
+        ("SameStep", "NEXT_STEP"),
+    ],
+)
+def test_a_world_that_breaks_the_rules_is_refused_in_one_line(world, said):
+    with pytest.raises(gym.error.Error, match=said) as refusal:
+        make_vec(f"door/{world}-v0", 3, "vectors")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("env_kwargs", "said"),
+    [
+        ({"num_envs": 3}, "num_envs is no argument of the environment"),
+        ({"render_mode": "human", "id": "x"}, "id, render_mode is no argument"),
+        ({"vectorization_mode": "async"}, "vectorization_mode is no argument"),
+        ({"lenght": 3}, "cannot be made with {'lenght': 3}: TypeError: .*unexpected keyword argument 'lenght'"),
+        ({"not a name": 3}, "cannot be made"),
+    ],
+)
+def test_arguments_that_the_environment_does_not_take(env_kwargs, said):
+    for maker in (
+        lambda: make_vec("CartPole-v1", 2, "vectors", env_kwargs),
+        lambda: remake("CartPole-v1", env_kwargs, 2),
+    ):
+        with pytest.raises(gym.error.Error, match=said):
+            maker()
+
+
+def test_arguments_reach_one_environment_and_a_vector():
+    assert make("FrozenLake-v1", "numbers", {"map_name": "8x8"}).observation_space.n == 64
+    envs = make_vec("CartPole-v1", 2, "vectors", {"max_episode_steps": 3})
+    envs.reset(seed=0)
+    assert [envs.step(np.array([0, 1]))[3].tolist() for _ in range(3)] == [[False] * 2, [False] * 2, [True] * 2]
+
+
+MISSING = ["Ant-v5", "Ant-v2", "LunarLander-v3", "CarRacing-v3", "GymV21Environment-v0", "phys2d/CartPole-v1"]
+
+
+@pytest.mark.parametrize("env_id", MISSING)
+def test_a_world_whose_package_is_missing_is_one_line(env_id):
+    for maker in (lambda: make_vec(env_id, 2, "vectors"), lambda: remake(env_id, {}, 2)):
+        with pytest.raises(gym.error.Error, match=f"{env_id} cannot be made: ") as refusal:
+            maker()
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_module_is_found_where_one_works_and_comes_after_what_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    (tmp_path / "door_module.py").write_text(
+        "import gymnasium\ngymnasium.register('door/Late-v0', entry_point='x:X')\n"
+    )
+    (tmp_path / "json.py").write_text("raise ImportError('this must not shadow the library')\n")
+    assert find("door_module:door/Late-v0") == "door/Late-v0"
+    assert sys.path[-1] == str(tmp_path)
+    with pytest.raises(gym.error.Error, match="unknown environment json:No-v0"):
+        find("json:No-v0")
+    with pytest.raises(gym.error.Error, match="cannot be imported"):
+        find(":CartPole-v1x:")
