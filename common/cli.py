@@ -82,8 +82,7 @@ def strict(train, argv=None):
         try:
             values = {name: convert(name, value, hints[name]) for name, value in {**passed, **kwargs, **typed}.items()}
             if values.get("resume"):
-                saved = saved_arguments(values.get("logdir"))
-                values = {**{n: convert(n, saved[n], hints[n]) for n in defaults if n in saved}, **values}
+                values = {**saved_arguments(values.get("logdir"), {n: hints[n] for n in defaults}), **values}
             train(**values)
         except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
@@ -173,21 +172,35 @@ def convert(name, value, hint):
             raise ValueError
         if kind is int and str(value).lstrip("+-").isdigit():
             result = int(value)  # beyond 2**53 a float would lose digits
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         raise UsageError(f"--{name}={value}: {'a whole number' if kind is int else 'a number'} is wanted") from None
     if limits is not None and result not in limits:
         raise UsageError(f"--{name}={value}: it must be {limits}")
     return result
 
 
-def saved_arguments(logdir):
-    """The arguments of the run in `logdir`, from its `config.json`; UsageError where there is none that can be read."""
+def saved_arguments(logdir, hints):
+    """The arguments of the run in `logdir`, from its `config.json`.
+
+    Args:
+        logdir: folder of the run.
+        hints: dict of every argument to return → its annotation; one that the file lacks is left out.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or a value in it is of the wrong type or out of range.
+    """
     if not logdir:
         raise UsageError("--resume needs --logdir=DIR, the folder of the run to continue")
     path = Path(logdir) / "config.json"
     try:
-        return dict(json.loads(path.read_text())["arguments"])
+        saved = json.loads(path.read_text())["arguments"]
+        wrong = [name for name in hints if name in saved and not isinstance(saved[name], str | int | float | dict)]
+        if wrong:
+            raise UsageError(f"--{wrong[0]}={saved[wrong[0]]}")
+        return {name: convert(name, saved[name], hint) for name, hint in hints.items() if name in saved}
     except FileNotFoundError:
         raise UsageError(f"--resume: no run in {logdir} ({path.name} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UsageError as error:
+        raise UsageError(f"--resume: {path} is damaged: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"--resume: {path} cannot be read: {error!r}") from None
