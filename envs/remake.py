@@ -25,8 +25,10 @@ def remake(env_id, env_kwargs, num_envs, render_mode=None):
             return make_atari(env_id, num_envs, life_loss=False, **env_kwargs)
         shown = {"render_mode": render_mode} if render_mode else {}
         envs = gym.make_vec(env_id, num_envs, **shown, **env_kwargs)
-    except (TypeError, ValueError) as error:
-        raise gym.error.Error(f"{env_id} cannot be made with {env_kwargs}: {error}") from None
+    except gym.error.Error:
+        raise
+    except Exception as error:  # whatever an environment does with arguments that it does not expect
+        raise gym.error.Error(f"{env_id} cannot be made with {env_kwargs}: {error!r}") from None
     if not isinstance(envs.single_action_space, gym.spaces.Discrete):
         raise gym.error.Error(f"{env_id} has the actions {envs.single_action_space}; discrete ones are wanted")
     return envs

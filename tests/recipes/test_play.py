@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import gymnasium as gym
 import imageio.v3 as imageio
 import numpy as np
 import pytest
@@ -178,6 +179,20 @@ def test_a_damaged_run_is_not_played(run, tmp_path, name, text, said):
     (tmp_path / "run" / name).unlink() if text is None else (tmp_path / "run" / name).write_text(text)
     with pytest.raises(UsageError, match=said):
         play(run=str(tmp_path / "run"), episodes=1)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"),
+    [
+        ("FrozenLake-v1", {"map_name": "9x9"}),  # KeyError
+        ("FrozenLake-v1", {"size": 4}),  # TypeError
+        ("grids/Simple-v0", {"observation": 3}),
+    ],
+)
+def test_arguments_that_an_environment_does_not_take_are_refused(tmp_path, env_id, env_kwargs):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"env_id": env_id}, "env_kwargs": env_kwargs}))
+    with pytest.raises(gym.error.Error):
+        play(run=str(tmp_path), episodes=1)
 
 
 def test_what_does_not_fit_or_cannot_be_shown_is_refused_before_it_is_played(run, monkeypatch, capsys):
