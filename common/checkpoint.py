@@ -9,6 +9,7 @@ generators, and numpy arrays (`allow_pickle=False`). The last two checkpoints ar
 
 import json
 import os
+import re
 import shutil
 import types
 import zlib
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from common.cli import UsageError
-from common.files import sync
+from common.files import read_json, sync, without_wildcards, write_network
 from common.lazy import keras, tf
 
 KEEP = 2
@@ -71,7 +72,7 @@ class Carry(types.SimpleNamespace):
                     value.load({key.removeprefix(start): part for key, part in found.items() if key.startswith(start)})
                 elif not callable(value) and not hasattr(value, "variables"):
                     setattr(self, name, found[name])
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, TypeError) as error:
                 raise UsageError(f"the checkpoint does not fit, {name}: {error}") from None
 
     def networks(self):
@@ -80,8 +81,8 @@ class Carry(types.SimpleNamespace):
         return {name: v for name, v in made.items() if isinstance(v, keras.Model) and not name.startswith("target")}
 
 
-def save(folder, step, identity, tensors, state, arrays=None):
-    """Write checkpoint `step` into `folder` and drop all but the last two.
+def save(folder, step, identity, tensors, state, arrays=None, networks=None):
+    """Write networks and checkpoint `step`, each whole or not at all, and drop all checkpoints but the last two.
 
     Args:
         folder: the run's `checkpoint/`.
@@ -90,11 +91,12 @@ def save(folder, step, identity, tensors, state, arrays=None):
         tensors: dict name → model, optimizer or other trackable.
         state: dict that JSON can hold.
         arrays: dict name → numpy array.
+        networks: dict path → Keras model, written before the checkpoint, so that no network is older than it.
 
     A step that was saved before is not saved again.
 
     Raises:
-        FloatingPointError: something is not finite; earlier checkpoints stay.
+        FloatingPointError: something is not finite; earlier networks and checkpoints stay.
         OSError: the disk is full or read-only; earlier checkpoints stay.
     """
     folder = Path(folder)
@@ -102,7 +104,8 @@ def save(folder, step, identity, tensors, state, arrays=None):
     if final.exists():
         return
     check_finite(step, tensors, arrays or {})
-    for torn in folder.glob(".[0-9]*"):  # left by a process that was killed while saving
+    write_networks(networks or {})
+    for torn in _folders(folder, r"\.[0-9]{12,}"):  # left by a process that was killed while saving
         shutil.rmtree(torn, ignore_errors=True)
     new = folder / f".{name_of(step)}"
     new.mkdir(parents=True)
@@ -120,6 +123,12 @@ def save(folder, step, identity, tensors, state, arrays=None):
     os.replace(new, final)
     for stale in checkpoints(folder)[:-KEEP]:
         shutil.rmtree(stale, ignore_errors=True)
+
+
+def write_networks(networks):
+    """Write Keras models, each whole or not at all; `networks` is a dict path → model."""
+    for path, network in networks.items():
+        write_network(path, network)
 
 
 def check_finite(step, tensors, arrays):
@@ -147,22 +156,32 @@ def restore(folder, identity, tensors):
         UsageError: no checkpoint, or one that is damaged, foreign, or of a network with other shapes.
     """
     manifest = read_manifest(folder)
-    *older, path = checkpoints(folder)
+    path = checkpoints(folder)[-1]
     if manifest.get("identity") != identity:
         raise UsageError(f"{path} is foreign: saved by {manifest.get('identity')}, wanted {identity}")
     for name, expected in manifest["files"].items():
         file = path / name
         if not file.is_file() or [file.stat().st_size, checksum(file)] != expected:
-            hint = f"; remove it to go on from {older[-1].name}" if older else ""
-            raise UsageError(f"{path} is damaged: {name} is not as it was written{hint}")
-    reader = tf.train.load_checkpoint(str(path / "tensors"))
-    shapes = sorted(map(tuple, reader.get_variable_to_shape_map().values()))
-    wanted = sorted(tuple(v.shape) for t in tensors.values() for v in _weights(t))
-    if [s for s in shapes if len(s)] != [s for s in wanted if len(s)]:
-        raise UsageError(f"{path} holds a network of other shapes")
-    tf.train.Checkpoint(**tensors).read(str(path / "tensors")).assert_existing_objects_matched()
-    arrays = {file.stem: np.load(file, allow_pickle=False) for file in path.glob("*.npy")}
-    return _json(path / "state.json", path), arrays
+            raise _damaged(folder, f"{name} is not as it was written")
+    state = read_json(path / "state.json")
+    if state.get("step", int(path.name)) != int(path.name):
+        raise _damaged(folder, f"it was saved at step {state['step']}, so its name is wrong")
+    arrays = {file[:-4]: np.load(path / file, allow_pickle=False) for file in manifest["files"] if file[-4:] == ".npy"}
+    with without_wildcards(path) as plain:
+        _read_tensors(path, str(plain / "tensors"), tensors)
+    return state, arrays
+
+
+def _read_tensors(path, prefix, tensors):
+    """Read the TensorFlow variables that begin with `prefix`; UsageError, which names `path`, if they do not fit."""
+    try:
+        shapes = sorted(map(tuple, tf.train.load_checkpoint(prefix).get_variable_to_shape_map().values()))
+        wanted = sorted(tuple(v.shape) for t in tensors.values() for v in _weights(t))
+        if [s for s in shapes if len(s)] != [s for s in wanted if len(s)]:
+            raise UsageError(f"{path} holds a network of other shapes")
+        tf.train.Checkpoint(**tensors).read(prefix).assert_existing_objects_matched()
+    except (AssertionError, ValueError, tf.errors.OpError):  # their messages are pages long
+        raise UsageError(f"{path} holds other networks than this run carries") from None
 
 
 def read_manifest(folder):
@@ -170,10 +189,23 @@ def read_manifest(folder):
     if not checkpoints(folder):
         raise UsageError(f"no checkpoint in {folder}: the run was stopped before its first one; start it anew")
     path = checkpoints(folder)[-1]
-    manifest = _json(path / "manifest.json", path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "files" not in manifest:
+    try:
+        manifest = read_json(path / "manifest.json")
+    except UsageError as error:
+        raise _damaged(folder, error) from None
+    files = manifest.get("files")
+    if manifest.get("format") != FORMAT or not isinstance(files, dict):
         raise UsageError(f"{path} is not a checkpoint that this version reads")
+    if any(Path(name).name != name for name in files) or not {"state.json", "tensors.index"} <= files.keys():
+        raise _damaged(folder, "manifest.json does not name the files of a checkpoint")
     return manifest
+
+
+def _damaged(folder, why):
+    """The UsageError that names the newest checkpoint of `folder` and the one to go on from instead."""
+    *older, path = checkpoints(folder)
+    hint = f"; remove it to go on from {older[-1].name}" if older else ""
+    return UsageError(f"{path} is damaged: {why}{hint}")
 
 
 def _weights(tensor):
@@ -188,7 +220,13 @@ def name_of(step):
 
 def checkpoints(folder):
     """Paths of the whole checkpoints in `folder`, oldest first."""
-    return sorted(path for path in Path(folder).glob("[0-9]*") if path.is_dir())
+    return sorted(_folders(folder, r"[0-9]{12,}"), key=lambda path: int(path.name))
+
+
+def _folders(folder, name):
+    """The folders in `folder` whose whole name matches the regular expression `name`: a copy has another name."""
+    found = Path(folder).iterdir() if Path(folder).is_dir() else ()
+    return [path for path in found if re.fullmatch(name, path.name) and path.is_dir()]
 
 
 def checksum(path):
@@ -198,10 +236,3 @@ def checksum(path):
         while block := file.read(1 << 22):
             crc = zlib.crc32(block, crc)
     return crc
-
-
-def _json(file, path):
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        raise UsageError(f"{path} is damaged: {file.name} cannot be read") from None

@@ -80,10 +80,10 @@ def validated(train):
         values = {name: convert(name, value, hints[name]) for name, value in given.items()}
         others = {name: p.default for name, p in signature.parameters.items()}
         if values.get("resume"):
-            saved = saved_arguments(values.get("logdir"))
+            saved = saved_arguments(values.get("logdir"), {name: hints[name] for name in others})
             if "env_id" not in values:
                 refuse_to_import(saved.get("env_id"))
-            others.update({name: saved[name] for name in others if name in saved})
+            others.update(saved)
         others = {name: convert(name, value, hints[name]) for name, value in others.items() if name not in values}
         return train(**others, **values)
 
@@ -234,16 +234,30 @@ def json_object(name, value):
     return result
 
 
-def saved_arguments(logdir):
-    """The arguments of the run in `logdir`, from its `config.json`; UsageError where there is none that can be read."""
+def saved_arguments(logdir, hints):
+    """The arguments of the run in `logdir`, from its `config.json`.
+
+    Args:
+        logdir: folder of the run.
+        hints: dict of every argument to return → its annotation; one that the file lacks is left out.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or a value in it is of the wrong type or out of range.
+    """
     if not logdir:
         raise UsageError("--resume needs --logdir=DIR, the folder of the run to continue")
     path = Path(logdir) / "config.json"
     try:
-        return dict(json.loads(path.read_text())["arguments"])
+        saved = json.loads(path.read_text())["arguments"]
+        wrong = [name for name in hints if name in saved and not isinstance(saved[name], str | int | float | dict)]
+        if wrong:
+            raise UsageError(f"--{wrong[0]}={saved[wrong[0]]}")
+        return {name: convert(name, saved[name], hint) for name, hint in hints.items() if name in saved}
     except FileNotFoundError:
         raise UsageError(f"--resume: no run in {logdir} ({path.name} is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UsageError as error:
+        raise UsageError(f"--resume: {path} is damaged: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"--resume: {path} cannot be read: {error!r}") from None
 
 

@@ -38,11 +38,16 @@ def first_output(model):
 
 
 def make_greedy(model, epsilon=0.0, seed=0):
-    """A function obs [N, ...] → actions [N]: those of the highest output, random ones with probability `epsilon`."""
+    """A function obs [N, ...] → actions [N]: those of the highest output, random ones with probability `epsilon`.
+
+    It raises FloatingPointError where an output is NaN.
+    """
     forward, rng = first_output(model), np.random.default_rng(seed)
 
     def act(obs):
         outputs = forward(obs).numpy()  # [N, A]
+        if np.isnan(outputs).any():  # which argmax would take for the highest
+            raise FloatingPointError("the network's output is NaN, so that it chooses no action")
         explore = rng.random(len(outputs)) < epsilon
         return np.where(explore, rng.integers(outputs.shape[-1], size=len(outputs)), outputs.argmax(-1))
 
@@ -93,10 +98,14 @@ class Evaluations:
         self.folder, self.path, self.rows = folder, folder / "evaluations.csv", []
 
     def load(self, step):
-        """Continue from the evaluations up to `step`; later ones will be made again."""
+        """Continue from the evaluations up to `step`; the table is only read. UsageError where it is damaged."""
         if self.path.exists():
-            rows = zip(*read_csv(self.path).values(), strict=True)
-            self.rows = [row for row in rows if row[0] <= step]
+            rows = zip(*read_csv(self.path, self.COLUMNS).values(), strict=True)
+            self.rows = [row[: len(self.COLUMNS)] for row in rows if row[0] <= step]
+
+    def cut(self):
+        """Drop the evaluations that came after those that were loaded, because they will be made again."""
+        if self.path.exists():
             self._write()
 
     def add(self, step, episode, seconds, scores, model):

@@ -2,8 +2,11 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
+import math
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from common.cli import UsageError
 
 # Arguments that Keras 3.15 writes into a model even where they are not used, and that Keras 3.10 to 3.14 refuse.
 NEW_IN_KERAS = {"quantization_config", "input_axes", "output_axes"}
+
+EPISODE_COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")  # then the recipe's own
 
 
 @contextlib.contextmanager
@@ -99,12 +104,49 @@ def _in_use(arguments):
     return {name: value for name, value in arguments.items() if value is not None or name not in NEW_IN_KERAS}
 
 
-def read_csv(path):
-    """Read a table with a line of names above lines of numbers, as a dict of float arrays, one per column."""
-    with open(path) as file:
-        names = file.readline().strip().split(",")
-        rows = [line for line in file if line.endswith("\n")]  # not one that is only written in part
-    numbers = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, len(names)))
+def read_json(path):
+    """The object that a JSON file holds, as a dict; UsageError if the file is missing or holds anything else."""
+    try:
+        value = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} cannot be read: it holds a {type(value).__name__} instead of named values")
+    return value
+
+
+def read_csv(path, columns=(), rows=None):
+    """Read a table with a line of names above lines of numbers, as a dict of float arrays, one per column.
+
+    Args:
+        path: of the file. A last line that does not end is one that was only written in part, and is left out.
+        columns: names with which the table must begin, and whose numbers must be finite.
+        rows: how many lines below the names to read; None reads all of them.
+
+    Raises:
+        UsageError: the file is missing or is no such table. The first line that is not right is named.
+    """
+    try:
+        with open(path) as file:
+            lines = [line for line in itertools.islice(file, None if rows is None else 1 + rows) if line.endswith("\n")]
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    names = lines[0].strip().split(",") if lines else []
+    if not lines or tuple(names[: len(columns)]) != tuple(columns):
+        raise UsageError(f"{path} is damaged: its first line is not {','.join(columns) or 'there'}")
+    cells = []
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            cells.append([float(cell) for cell in line.split(",")])
+        except ValueError:
+            cells.append([])
+        if len(cells[-1]) != len(names) or not all(map(math.isfinite, cells[-1][: len(columns)])):
+            raise UsageError(f"{path} is damaged: line {number} is not {len(names)} numbers")
+    numbers = np.array(cells).reshape(-1, len(names))
     return dict(zip(names, numbers.T, strict=True))
 
 
@@ -113,6 +155,34 @@ def exact(value):
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def read_episodes(folder):
-    """`episodes.csv` of a run, one entry per game."""
-    return read_csv(Path(folder) / "episodes.csv")
+def read_episodes(folder, rows=None):
+    """`episodes.csv` of a run, one entry per game, or its first `rows` games; UsageError where it is damaged."""
+    path = Path(folder) / "episodes.csv"
+    table = read_csv(path, EPISODE_COLUMNS, rows)
+    wrong = np.flatnonzero(table["episode"] != np.arange(1, len(table["episode"]) + 1))
+    if len(wrong):
+        raise UsageError(f"{path} is damaged: line {wrong[0] + 2} is not that of game {wrong[0] + 1}")
+    return table
+
+
+@contextlib.contextmanager
+def parents_of(path):
+    """Make the folders above `path`; where the block fails, those that were made here and are empty are removed."""
+    made = [folder for folder in path.parents if not os.path.exists(folder)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def without_wildcards(folder):
+    """Yield another path to an existing folder, for TensorFlow, which takes a path that it reads for a pattern."""
+    with tempfile.TemporaryDirectory() as temporary:
+        link = Path(temporary) / "folder"
+        link.symlink_to(Path(folder).absolute(), target_is_directory=True)
+        yield link

@@ -2,17 +2,17 @@
 
 import collections
 import contextlib
+import itertools
 import math
 import time
 
 import numpy as np
 
 from common.cli import UsageError
-from common.files import exact, read_episodes, sync, write_text
+from common.files import EPISODE_COLUMNS, exact, read_episodes, sync, write_text
 from common.lazy import tf
 from common.progress import Progress
 
-COLUMNS = ("episode", "step", "seconds", "episode_return", "episode_length")
 POINT_SECONDS = 0.05  # the least time between two TensorBoard points, each of which takes longer than some games
 RATE_SECONDS = 5  # steps/s are measured over about this time
 
@@ -28,7 +28,7 @@ class EpisodeLog:
 
     def __init__(self, folder, columns, total):
         self.folder, self.path, self.total = folder, folder / "episodes.csv", total
-        self.columns = (*COLUMNS, *columns)
+        self.columns = (*EPISODE_COLUMNS, *columns)
         self.episode, self.returns, self.tally = 0, collections.deque(maxlen=100), Tally()
         self.csv = self.events = self.progress = None
         self.last_point = -math.inf
@@ -38,14 +38,20 @@ class EpisodeLog:
         write_text(self.path, ",".join(self.columns) + "\n")
 
     def load(self, state):
-        """Continue after `state`: lines that were written later are dropped, because their games are played again."""
-        lines = self.path.read_text().splitlines(keepends=True)
-        if len(lines) < 1 + state["episode"]:
-            raise UsageError(f"{self.path} is damaged: it lacks games that the checkpoint knows of")
-        write_text(self.path, "".join(lines[: 1 + state["episode"]]))
+        """Continue after `state`; the table is only read, and `cut` changes it. UsageError where it is damaged."""
         self.episode = state["episode"]
-        self.returns.extend(read_episodes(self.folder)["episode_return"])
+        table = read_episodes(self.folder, rows=self.episode)
+        if tuple(table) != self.columns:
+            raise UsageError(f"{self.path} is damaged: its first line is not {','.join(self.columns)}")
+        if len(table["episode"]) < self.episode:
+            raise UsageError(f"{self.path} is damaged: it lacks games that the checkpoint knows of")
+        self.returns.extend(table["episode_return"])
         self.tally.load(state["tally"])
+
+    def cut(self):
+        """Drop the lines that were written after the state that was loaded, because their games are played again."""
+        with open(self.path) as file:
+            write_text(self.path, "".join(itertools.islice(file, 1 + self.episode)))
 
     def state(self):
         """What `load` needs, as JSON can hold it."""
@@ -68,7 +74,7 @@ class EpisodeLog:
         self.episode += 1
         self.returns.append(float(episode_return))
         numbers = (self.episode, step, round(seconds, 3), episode_return, episode_length)
-        own = [f"{float(own[name]):.7g}" for name in self.columns[len(COLUMNS) :]]
+        own = [f"{float(own[name]):.7g}" for name in self.columns[len(EPISODE_COLUMNS) :]]
         self.csv.write(",".join([*map(exact, numbers), *own]) + "\n")
 
     def publish(self, step, values):

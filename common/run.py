@@ -21,13 +21,14 @@ import shlex
 import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from common import checkpoint
 from common.cli import UsageError
 from common.evaluation import Evaluations, evaluate, make_greedy
-from common.files import hold, write_json, write_network
+from common.files import hold, parents_of, read_episodes, read_json, write_json
 from common.log import EpisodeLog, Tally
 from common.machine import surroundings
 from common.plots import plot_learning_curve
@@ -40,6 +41,15 @@ RESUMABLE = {
 }  # fmt: skip
 
 MOST_GAMES = 2**16  # of an evaluation, each in an environment of its own
+
+
+class Moment(NamedTuple):
+    """Where a run is, and the weights of its network `model` then; None stands for those that it has."""
+
+    step: int
+    episode: int
+    seconds: float
+    weights: list | None
 
 
 class Run:
@@ -75,6 +85,7 @@ class Run:
         self.log = EpisodeLog(self.dir, columns, self.arguments["episodes"])
         self.evaluations = Evaluations(self.dir)
         self.signals = Signals()
+        self.broken_off, self.unevaluated = False, None  # an evaluation: here by Ctrl-C, or before the run was resumed
         self.carry = self.lock = None
         self.seconds_before, self.started = 0.0, None
         self.resuming = arguments["resume"]
@@ -85,28 +96,33 @@ class Run:
         self.resumed = self.resuming and bool(checkpoint.checkpoints(self.dir / "checkpoint"))
 
     def _refuse_a_second_run(self):
-        if (self.dir / "config.json").exists():
+        if os.path.exists(self.dir / "config.json"):
             raise UsageError(f"{self.dir} holds a run already: continue it with --resume, or choose another --logdir")
 
     def _check(self):
-        try:
-            config = json.loads((self.dir / "config.json").read_text())
-            recipe, arguments = config["recipe"], dict(config["arguments"])
-            games = len((self.dir / "episodes.csv").read_text().splitlines()) - 1
-        except FileNotFoundError as error:
-            raise UsageError(f"--resume: {self.dir} holds no run, {Path(error.filename).name} is missing") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"--resume: {self.dir} cannot be read: {error!r}") from None
-        if games > 0 and not checkpoint.checkpoints(self.dir / "checkpoint"):
-            raise UsageError(f"--resume: {self.dir} holds {games} games, but their checkpoint is missing")
+        for name in ("config.json", "episodes.csv"):
+            if not os.path.exists(self.dir / name):
+                raise UsageError(f"--resume: {self.dir} holds no run, {name} is missing")
+        config = read_json(self.dir / "config.json")
+        kinds = {"recipe": str, "arguments": dict, "env_kwargs": dict, "continued": list}
+        for name, kind in kinds.items():
+            if not isinstance(config.get(name, [] if name == "continued" else None), kind):
+                raise UsageError(f"--resume: {self.dir / 'config.json'} cannot be read: {name} is missing or wrong")
+        if (self.dir / "evaluation.json").exists():
+            read_json(self.dir / "evaluation.json")  # `note` adds to it
         if checkpoint.checkpoints(self.dir / "checkpoint"):
             checkpoint.read_manifest(self.dir / "checkpoint")
-        if recipe != self.recipe:
-            raise UsageError(f"{self.dir} holds a run of {recipe}, not of {self.recipe}")
-        for name in sorted(arguments.keys() - RESUMABLE):
-            before, now = arguments[name], self.arguments.get(name)
-            if before != now:
-                raise UsageError(f"--resume: --{name}={now}, but the run was started with {before}")
+        elif games := len(read_episodes(self.dir)["episode"]):
+            raise UsageError(f"--resume: {self.dir} holds {games} games, but their checkpoint is missing")
+        if config["recipe"] != self.recipe:
+            raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
+        before = {**config["arguments"], "env_kwargs": config["env_kwargs"]}
+        now = {**self.arguments, "env_kwargs": json.loads(json.dumps(self.env_kwargs))}
+        for name in sorted((before.keys() | now.keys()) - RESUMABLE):
+            if name not in before:
+                raise UsageError(f"--resume: {self.dir / 'config.json'} lacks the argument {name}")
+            if before[name] != now.get(name):
+                raise UsageError(f"--resume: --{name}={now.get(name)}, but the run was started with {before[name]}")
 
     def begin(self, **carried):
         """Start the run and return what the loop carries: as given, or as it was last saved if the run is resumed.
@@ -119,25 +135,38 @@ class Run:
         Returns:
             Carry, with these names as its attributes.
         """
-        self.carry, is_new = checkpoint.Carry(**carried), not self.dir.exists()
+        self.carry = checkpoint.Carry(**carried)
         self.carry.parts()  # what cannot be saved is named before anything is written
         try:
-            self.dir.mkdir(parents=True, exist_ok=True)
-            self.lock = hold(self.dir)
-            self._restore() if self.resumed else self._create()
-            self.log.open(self.carry.step)
-            self.log.describe(self.carry.step, self.arguments)
-            self.saved_at = self.evaluated_at = self.carry.step
-            self.save()
-        except BaseException as error:
-            self._release()
-            if not isinstance(error, OSError):
-                raise
-            if is_new:  # a start that fails leaves nothing
-                shutil.rmtree(self.dir, ignore_errors=True)
+            with parents_of(self.dir):
+                self._start()
+        except OSError as error:
             raise UsageError(f"{self.dir} cannot be written: {error.strerror or error}") from None
         print(f"run             {self.dir}", flush=True)  # where to look while it trains
         return self.carry
+
+    def _start(self):
+        """Lock the folder, and restore the run or begin it; a start that fails leaves nothing that was not there."""
+        is_new, there = not self.dir.exists(), None
+        try:
+            self.dir.mkdir(exist_ok=True)
+            self.lock = hold(self.dir)
+            there = set(self.dir.iterdir())
+            self._restore() if self.resumed else self._create()
+            self.saved_at = self.evaluated_at = self.carry.step
+            self.log.open(self.carry.step)
+            self.log.describe(self.carry.step, self.arguments)
+            checkpoint.write_networks(self._networks()) if self.resumed else self.save()
+        except BaseException as error:
+            in_use = there is None and isinstance(error, UsageError)
+            if there is not None and not self.resumed:
+                for path in set(self.dir.iterdir()) - there:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+            if is_new and not in_use:
+                with contextlib.suppress(OSError):
+                    self.dir.rmdir()
+            self._release()
+            raise
 
     def _release(self):
         """Let another process write into the folder."""
@@ -153,15 +182,21 @@ class Run:
         write_json(self.dir / "config.json", {**settings, **surroundings()})  # last: from now on there is a run
 
     def _restore(self):
+        """Read and check everything, and only then write."""
         tensors, *_ = self.carry.parts()
         state, arrays = checkpoint.restore(self.dir / "checkpoint", self._identity(), tensors)
         self.carry.take(state, arrays)
         self.log.load(state["(log)"])
         self.evaluations.load(self.carry.step)
         self.seconds_before = state["(seconds)"]
-        config = json.loads((self.dir / "config.json").read_text())
+        config = read_json(self.dir / "config.json")
         config.setdefault("continued", []).append({"after_episode": self.episode, **surroundings()})
+        self.log.cut()
+        self.evaluations.cut()
         write_json(self.dir / "config.json", {**config, "arguments": self.arguments})
+        if state.get("(broken off)"):
+            weights = self.carry.networks()["model"].get_weights()
+            self.unevaluated = Moment(self.carry.step, self.episode, self.seconds, weights)
 
     def _identity(self):
         return {"recipe": self.recipe, "env_id": self.arguments["env_id"]}
@@ -262,22 +297,42 @@ class Run:
         Raises:
             FloatingPointError: a value is NaN or infinite; what was saved before stays.
         """
-        if (self.dir / "checkpoint" / checkpoint.name_of(self.carry.step)).exists():
+        if self.unevaluated or (self.dir / "checkpoint" / checkpoint.name_of(self.carry.step)).exists():
             return
         tensors, state, arrays = self.carry.parts()
-        checkpoint.check_finite(self.carry.step, tensors, arrays)
+        state.update({"(log)": self.log.state(), "(seconds)": self.seconds, "(broken off)": self.broken_off})
         self.log.sync()
-        for name, network in self.carry.networks().items():
-            write_network(self.dir / f"{name}.keras", network)
-        state.update({"(log)": self.log.state(), "(seconds)": self.seconds})
-        checkpoint.save(self.dir / "checkpoint", self.carry.step, self._identity(), tensors, state, arrays)
+        about = (self.carry.step, self._identity(), tensors, state, arrays, self._networks())
+        checkpoint.save(self.dir / "checkpoint", *about)
+
+    def _networks(self):
+        """The networks that the run writes, by the paths where they go."""
+        return {self.dir / f"{name}.keras": network for name, network in self.carry.networks().items()}
 
     def evaluate_every(self, interval, make_envs, episodes, epsilon=0.0):
-        """`evaluate` when another multiple of `interval` steps is reached, never if it is 0; before `save_every`."""
+        """`evaluate` when another multiple of `interval` steps is reached, never if it is 0; before `save_every`.
+
+        An evaluation that Ctrl-C broke off is made when the run is resumed, with the network of that time.
+        """
+        if self.unevaluated and not self._make_up(make_envs, episodes if interval else 0, epsilon):
+            return
         if interval and self.carry.step // interval > self.evaluated_at // interval:
-            self.evaluate(make_envs, episodes, epsilon)
+            self.broken_off = self.evaluate(make_envs, episodes, epsilon) is None and episodes > 0
             self.save()  # so that no evaluation is lost
         self.evaluated_at = self.carry.step
+
+    def _make_up(self, make_envs, episodes, epsilon):
+        """Make the evaluation that was broken off before the run was resumed; false if it was broken off again."""
+        if episodes:
+            model = self.carry.networks()["model"]
+            now = model.get_weights()
+            model.set_weights(self.unevaluated.weights)
+            scores = self._evaluate(model, self.unevaluated, make_envs, episodes, epsilon)
+            model.set_weights(now)
+            if scores is None:
+                return False
+        self.unevaluated = None  # from here on the run is saved again
+        return True
 
     def evaluate(self, make_envs, episodes, epsilon=0.0):
         """Play whole games with the network `model`, separate from training and with the same seeds every time.
@@ -295,17 +350,22 @@ class Run:
         """
         if not episodes:
             return None
-        model, seed = self.carry.networks()["model"], (self.arguments["seed"] + 2**29) % 2**30
+        now = Moment(self.carry.step, self.episode, self.seconds, None)
+        return self._evaluate(self.carry.networks()["model"], now, make_envs, episodes, epsilon)
+
+    def _evaluate(self, model, moment, make_envs, episodes, epsilon):
+        """`evaluate` for a model as it was at `moment`."""
+        seed = (self.arguments["seed"] + 2**29) % 2**30
         how = f"epsilon {epsilon}" if epsilon else "greedy"
         with contextlib.closing(make_envs(episodes)) as envs:
             scores = evaluate(envs, make_greedy(model, epsilon, seed), seed, how, lambda: self.interrupted)
         if scores is None:
             return None
-        self.evaluations.add(self.carry.step, self.episode, round(self.seconds, 3), scores, model)
-        found = {"step": self.carry.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
+        self.evaluations.add(moment.step, moment.episode, round(moment.seconds, 3), scores, model)
+        found = {"step": moment.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
         write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
-        said = f"{self.arguments['env_id']}, step {self.carry.step:,}: {scores}, {how}"
-        self.log.points(self.carry.step, {"evaluation_return": scores.returns.mean()})
+        said = f"{self.arguments['env_id']}, step {moment.step:,}: {scores}, {how}"
+        self.log.points(moment.step, {"evaluation_return": scores.returns.mean()})
         if self.started:
             self.log.restart_rate(self.carry.step)
             self.log.progress.say(said)
@@ -317,8 +377,7 @@ class Run:
     def note(self, **values):
         """Add numbers or lists of numbers, measured with the trained network, to `evaluation.json`."""
         path = self.dir / "evaluation.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
-        write_json(path, {**before, **values})
+        write_json(path, {**(read_json(path) if path.exists() else {}), **values})
 
     def tell(self):
         """Print how long the training took, where everything is, and what to type next."""

@@ -25,8 +25,9 @@ import fire
 import numpy as np
 
 from common.cli import Count, UsageError, strict, validated
+from common.files import parents_of, without_wildcards
 from common.lazy import keras, native_stderr_silenced, tf
-from common.saved import choose_world, load_policy, settings_of
+from common.saved import brief, choose_world, load_policy, settings_of
 from envs.remake import remake
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
@@ -42,7 +43,8 @@ def with_choice(policy, start):
 
 def run_saved_model(path):
     """The exported function, by TensorFlow: obs [B, ...] → actions [B]."""
-    loaded = tf.saved_model.load(str(path))
+    with without_wildcards(path) as plain:
+        loaded = tf.saved_model.load(str(plain))
     return lambda obs: loaded.serve(obs).numpy()
 
 
@@ -153,13 +155,17 @@ def export(
     envs.close()
     wanted = keras.ops.convert_to_numpy(policy(obs))
 
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".export-") as folder:
+    with parents_of(final), tempfile.TemporaryDirectory(dir=final.parent, prefix=".export-") as folder:
         written = Path(folder) / f"policy{SUFFIXES[format]}"
-        with quiet():
-            policy.export(str(written), format=EXPORTERS[format], verbose=False)
-            act = RUNTIMES[format](written)
-        same = act(obs) == wanted
+        try:
+            with quiet():
+                policy.export(str(written), format=EXPORTERS[format], verbose=False)
+                act = RUNTIMES[format](written)
+            same = act(obs) == wanted
+        except OSError:
+            raise
+        except Exception as error:  # of many kinds: each format lacks some of Keras's operations
+            raise UsageError(f"{path} cannot be exported as {format}: {brief(error)}") from None
         if not same.all():
             raise UsageError(f"refused: the export differs on {(~same).sum()} of {len(obs)} observations; not kept")
         milliseconds = latency(act, obs)

@@ -41,15 +41,25 @@ def make_shown(env_id, env_kwargs, text):
     return env, seen
 
 
-def watch(env, act, seed, picture):
-    """Play one game and yield `picture(env, obs)` at each step; `env` is a vector of one environment."""
+def watch(env, act, seed, picture, games):
+    """Play one game and yield `picture(env, obs)` at each step; `env` is a vector of one environment.
+
+    At the end of the game its (return, length) is appended to the list `games`.
+    """
     obs, _ = env.reset(seed=seed)
-    ended = False
+    episode_return, length, ended = 0.0, 0, False
     yield picture(env, obs)
     while not ended:
-        obs, _, terminated, truncated, _ = env.step(act(obs))
-        ended = terminated[0] or truncated[0]
+        obs, reward, terminated, truncated, _ = env.step(act(obs))
+        episode_return, length, ended = episode_return + float(reward[0]), length + 1, terminated[0] or truncated[0]
         yield picture(env, obs)
+    games.append((episode_return, length))
+
+
+def in_words(games):
+    """What was shown: "2 games, return 500, length 500; return 312, length 312"; `games` are (return, length)."""
+    scores = "; ".join(f"return {episode_return:g}, length {length}" for episode_return, length in games)
+    return f"{len(games)} {'game' if len(games) == 1 else 'games'}{', ' if games else ''}{scores}"
 
 
 def rendered(env, obs):
@@ -117,19 +127,23 @@ def play(
     # Watch.
     if shown:
         fps = 15 if picture is seen else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
+        games = []
 
         def pictures():
             act = make_greedy(network, epsilon, seed)
             for game in range(video_episodes):
-                yield from watch(shown, act, seed + game, picture)
+                yield from watch(shown, act, seed + game, picture, games)
 
         if text:
             print(*pictures(), sep="\n")
+            print(f"text            {in_words(games)}")
         if render:
             show(pictures(), fps)
+            print(f"window          {in_words(games)}")
         if video:
+            games.clear()  # what the window showed
             film, gif = write_film(pictures(), Path(run), fps)
-            print(f"film            {film}\nfirst 20 s      {gif}")
+            print(f"film            {film}: {in_words(games)}\nfirst 20 s      {gif}")
         shown.close()
     return scores
 

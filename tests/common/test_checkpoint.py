@@ -1,6 +1,7 @@
 """A checkpoint comes back as it was written, or is refused by name and changes nothing."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -122,3 +123,69 @@ def test_foreign_checkpoints_are_named(tmp_path):
     with pytest.raises(UsageError, match="no checkpoint in"):
         checkpoint.restore(tmp_path / "empty", WHO, tensors)
     assert_equal(before, numbers(tensors))
+
+
+@pytest.mark.parametrize("copy", ["000000000020 copy", "000000000020.bak", "20", ".000000000020.bak"])
+def test_a_copy_beside_the_checkpoints_is_neither_read_nor_removed(tmp_path, copy):
+    for step in (10, 20):
+        checkpoint.save(tmp_path, step, WHO, network(step), {"step": step})
+    shutil.copytree(tmp_path / "000000000020", tmp_path / copy)
+    (tmp_path / copy / "state.json").write_text("{")
+    assert checkpoint.restore(tmp_path, WHO, network(1))[0] == {"step": 20}
+    for step in (30, 40):
+        checkpoint.save(tmp_path, step, WHO, network(step), {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([copy, "000000000030", "000000000040"])
+
+
+def test_a_copy_under_another_step_is_named(tmp_path):
+    for step in (10, 20):
+        checkpoint.save(tmp_path, step, WHO, network(step), {"step": step})
+    shutil.copytree(tmp_path / "000000000020", tmp_path / "000000000099")
+    with pytest.raises(
+        UsageError, match="99 is damaged: it was saved at step 20.*remove it to go on from 000000000020"
+    ):
+        checkpoint.restore(tmp_path, WHO, network(1))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"../../x": [1, 1]}, "does not name the files"), ({"/etc/passwd": [1, 1]}, "does not name the files"),
+        ({}, "does not name the files"), ([], "not a checkpoint that this version reads"),
+        (None, "not a checkpoint that this version reads"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_names_other_files_is_refused(tmp_path, files, said):
+    checkpoint.save(tmp_path, 10, WHO, network(0), {"step": 10})
+    path = tmp_path / "000000000010" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = {**manifest["files"], **files} if files else files
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=said):
+        checkpoint.restore(tmp_path, WHO, network(1))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "3"])
+def test_a_manifest_that_holds_something_else_is_refused(tmp_path, text):
+    checkpoint.save(tmp_path, 10, WHO, network(0), {"step": 10})
+    (tmp_path / "000000000010" / "manifest.json").write_text(text)
+    with pytest.raises(UsageError, match="000000000010 is damaged"):
+        checkpoint.restore(tmp_path, WHO, network(1))
+
+
+@pytest.mark.parametrize("name", ["[0.01]*?", "back\\slash", "a b", "-x", "ä", "new\nline"])
+def test_folders_of_any_name(tmp_path, name):
+    saved, loaded = network(0), network(1)
+    checkpoint.save(tmp_path / name, 10, WHO, saved, {"step": 10})
+    checkpoint.restore(tmp_path / name, WHO, loaded)
+    assert_equal(numbers(saved), numbers(loaded))
+
+
+def test_networks_are_written_before_the_checkpoint_and_only_if_everything_is_finite(tmp_path):
+    tensors, path = network(1), tmp_path / "model.keras"
+    with pytest.raises(FloatingPointError):
+        checkpoint.save(tmp_path / "all", 10, WHO, tensors, {}, {"table": np.array([np.nan])}, {path: tensors["model"]})
+    assert not path.exists()
+    with pytest.raises(TypeError):
+        checkpoint.save(tmp_path / "all", 10, WHO, tensors, {"step": object()}, None, {path: tensors["model"]})
+    assert path.exists() and not checkpoint.checkpoints(tmp_path / "all")

@@ -200,6 +200,30 @@ def test_the_words_of_the_process_count_only_in_the_program_that_defines_the_fun
     strict(train)(episodes=3)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"episodes": None}, "--episodes=None"),
+        ({"episodes": "many"}, "--episodes=many: a whole number"),
+        ({"episodes": 0}, "--episodes=0: it must be at least 1"),
+        ({"episodes": [3]}, "--episodes=[3]"),
+        ({"env_id": None}, "--env_id=None"),
+        ({"resume": "perhaps"}, "--resume=perhaps"),
+        ("text", None),
+        ([], None),
+        (3, None),
+    ],
+)
+def test_a_damaged_setting_of_the_run_is_one_line_that_names_its_file(tmp_path, capsys, arguments, said):
+    @validated
+    def train(env_id: str = "a", episodes: Count = 1, logdir: str = "", resume: bool = False):
+        raise UsageError(f"{tmp_path / 'config.json'} is damaged: arguments")  # as a run says that looks at the rest
+
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": arguments}))
+    code, err = outcome(capsys, train, f"--logdir={tmp_path}", "--resume")
+    assert code == 2 and err.count("\n") == 1 and f"{tmp_path / 'config.json'}" in err and (said or "") in err
+
+
 def test_help_wins_over_every_other_word(monkeypatch):
     monkeypatch.setattr("sys.argv", ["recipe.py", "--episodes=3", "--help"])
     strict(lambda: None, sys.argv[1:])

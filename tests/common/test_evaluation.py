@@ -61,6 +61,11 @@ def test_greedy_is_the_highest_output_and_of_several_outputs_the_first():
         assert 2 not in make_greedy(model)(-np.ones((3, 1), np.float32))
 
 
+def test_an_output_that_is_nan_chooses_nothing():
+    with pytest.raises(FloatingPointError, match="NaN"):
+        make_greedy(linear([0.0, np.nan, 1, 0]))(np.ones((3, 1), np.float32))
+
+
 def test_epsilon_is_the_share_of_random_actions():
     act = make_greedy(linear([0.0, 0, 1, 0]), 0.4, seed=0)
     actions = np.concatenate([act(np.ones((100, 1), np.float32)) for _ in range(100)])
@@ -117,8 +122,11 @@ def test_what_was_measured_after_the_last_save_is_measured_again(tmp_path):
     table = Evaluations(tmp_path)
     for step, value in ((10, 3.0), (20, 5.0)):
         table.add(step, 1, 0.5, scores(value), constant(step))
-    table = Evaluations(tmp_path)
+    table, before = Evaluations(tmp_path), (tmp_path / "evaluations.csv").read_bytes()
     table.load(step=15)
+    assert (tmp_path / "evaluations.csv").read_bytes() == before  # it is only read
+    table.cut()
+    assert read_csv(tmp_path / "evaluations.csv")["mean"].tolist() == [3]
     table.add(20, 1, 0.5, scores(4.0), constant(21))
     assert read_csv(tmp_path / "evaluations.csv")["mean"].tolist() == [3, 4] and best(tmp_path) == 21
 

@@ -7,7 +7,18 @@ import zipfile
 import numpy as np
 import pytest
 
-from common.files import NEW_IN_KERAS, drop_unused_arguments, read_csv, replacing, write_network, write_text
+from common.cli import UsageError
+from common.files import (
+    NEW_IN_KERAS,
+    drop_unused_arguments,
+    parents_of,
+    read_csv,
+    read_episodes,
+    replacing,
+    without_wildcards,
+    write_network,
+    write_text,
+)  # fmt: skip
 from common.lazy import keras
 
 
@@ -126,3 +137,68 @@ def test_a_network_that_cannot_be_written_leaves_the_one_before(tmp_path, monkey
     with pytest.raises(ZeroDivisionError):
         write_network(path, network())
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "its first line is not a,b"),
+        ("\n", "its first line is not a,b"),
+        ("a,c\n1,2\n", "its first line is not a,b"),
+        ("b\n1\n", "its first line is not a,b"),
+        ("a,b\n1,2\n3\n", "line 3 is not 2 numbers"),
+        ("a,b\n1,2,3\n", "line 2 is not 2 numbers"),
+        ("a,b\n1,2\n\n3,4\n", "line 3 is not 2 numbers"),
+        ("a,b\n1,two\n", "line 2 is not 2 numbers"),
+        ("a,b\n#1,2\n", "line 2 is not 2 numbers"),
+        ("a,b\n1,\n", "line 2 is not 2 numbers"),
+        ("a,b\nnan,2\n", "line 2 is not 2 numbers"),
+    ],
+)
+def test_a_damaged_table_is_named_with_its_line(tmp_path, text, said):
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(UsageError, match=f"table.csv is damaged: {said}"):
+        read_csv(tmp_path / "table.csv", ("a", "b"))
+
+
+def test_a_table_that_is_missing_or_is_no_text_is_named(tmp_path):
+    with pytest.raises(UsageError, match="table.csv is missing"):
+        read_csv(tmp_path / "table.csv")
+    (tmp_path / "table.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="table.csv cannot be read"):
+        read_csv(tmp_path / "table.csv")
+
+
+def test_only_the_rows_that_are_asked_for_are_read(tmp_path):
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\nrubbish\n")
+    assert read_csv(tmp_path / "table.csv", rows=2)["b"].tolist() == [2, 4]
+
+
+def test_a_game_that_was_taken_out_is_noticed(tmp_path):
+    header, rows = "episode,step,seconds,episode_return,episode_length,loss\n", ["1,5,0,1,5,nan\n", "3,9,0,1,4,0\n"]
+    (tmp_path / "episodes.csv").write_text(header + "".join(rows))
+    with pytest.raises(UsageError, match="line 3 is not that of game 2"):
+        read_episodes(tmp_path)
+
+
+def test_folders_that_were_made_for_nothing_go_and_others_stay(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ZeroDivisionError), parents_of(tmp_path / "there" / "a" / "b" / "file"):
+        assert (tmp_path / "there" / "a" / "b").is_dir()
+        raise ZeroDivisionError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+    with pytest.raises(ZeroDivisionError), parents_of(tmp_path / "there" / "a" / "file"):
+        (tmp_path / "there" / "a" / "other").write_text("")
+        raise ZeroDivisionError
+    assert (tmp_path / "there" / "a" / "other").exists()
+
+
+def test_a_path_without_wildcards_leads_to_the_same_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "[0.01]*?"
+    folder.mkdir()
+    (folder / "file").write_text("x")
+    for name in (folder, folder.name):
+        with without_wildcards(name) as plain:
+            assert (plain / "file").read_text() == "x" and not set("[]*?") & set(str(plain))
+    assert (folder / "file").exists()

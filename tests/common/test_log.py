@@ -96,7 +96,10 @@ def test_lines_after_the_state_are_dropped(tmp_path):
     path = tmp_path / "episodes.csv"
     path.write_text(path.read_text() + "4,99,0.9,9,half a li")  # killed while writing
     log = EpisodeLog(tmp_path, ("loss",), total=10)
+    before = path.read_bytes()
     log.load(kept)
+    assert path.read_bytes() == before  # it is only read
+    log.cut()
     assert log.episode == 2 and list(log.returns) == [0, 1] and log.tally.state() == {"reward": [1.0], "length": [1.0]}
     np.testing.assert_array_equal(read_csv(path)["episode_return"], [0, 1])
 

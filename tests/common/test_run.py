@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import zipfile
 from functools import partial
@@ -12,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common import checkpoint
 from common.cli import UsageError
-from common.files import NEW_IN_KERAS, read_csv, read_episodes
+from common.evaluation import Evaluations
+from common.files import EPISODE_COLUMNS, NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
 from common.run import Run, due, finite
 from envs.checked import make_vec
@@ -30,7 +33,11 @@ def model_of(value):
 
 
 def weight(folder, name="model"):
-    return keras.models.load_model(folder / f"{name}.keras").get_weights()[0][0, 0].item()
+    return weight_of(keras.models.load_model(folder / f"{name}.keras"))
+
+
+def weight_of(model):
+    return model.get_weights()[0][0, 0].item()
 
 
 def names_in(path):
@@ -365,6 +372,229 @@ def test_continuing_with_another_recipe_is_refused(tmp_path):
         Run("another", {"env_id": "x", "logdir": str(tmp_path), "resume": True, "episodes": 1, "seed": 0})
 
 
+def tree(folder):
+    """Every file and folder below a folder, with its time and its bytes."""
+    paths = [folder, *folder.rglob("*")]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in paths}
+
+
+def longer_than_its_checkpoint(folder):
+    """A run of two saved games that was killed after a third, so that a continuation has something to cut."""
+    run = new_run(folder)
+    carry = run.begin(model=model_of(0), table=np.zeros(3), step=0)
+    with pytest.raises(ZeroDivisionError), run:
+        play(run, carry, games=2)
+        run.evaluate_every(10, OneStep, 2)
+        play(run, carry)
+        run.evaluate(OneStep, 2)
+        raise ZeroDivisionError
+    return folder
+
+
+def edited(name, old, new):
+    """A function that replaces text in a file of a run."""
+
+    def edit(folder):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def changed(**values):
+    """A function that changes values of config.json; None takes one out."""
+
+    def change(folder):
+        config = {**json.loads((folder / "config.json").read_text()), **values}
+        (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+    return change
+
+
+def argument(name, value):
+    def change(folder):
+        arguments = json.loads((folder / "config.json").read_text())["arguments"]
+        changed(arguments={k: v for k, v in {**arguments, name: value}.items() if v != "gone"})(folder)
+
+    return change
+
+
+def written(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def in_checkpoint(damage):
+    return lambda folder: damage(folder / "checkpoint" / "000000000020")
+
+
+DAMAGES = {
+    "short row": (edited("episodes.csv", "2,20,", "2,"), "episodes.csv is damaged: line 3"),
+    "missing column": (edited("episodes.csv", ",epsilon", ""), "episodes.csv is damaged"),
+    "renamed column": (edited("episodes.csv", "epsilon", "eps"), "episodes.csv is damaged: its first line"),
+    "text in a cell": (edited("episodes.csv", "2,20,", "2,twenty,"), "episodes.csv is damaged: line 3"),
+    "row taken out": (edited("episodes.csv", "1,10,", "2,10,"), "episodes.csv is damaged: line 2"),
+    "empty table": (written("episodes.csv", ""), "episodes.csv is damaged"),
+    "only its names": (written("episodes.csv", ",".join((*EPISODE_COLUMNS, "epsilon")) + "\n"), "lacks games"),
+    "bytes": (lambda folder: (folder / "episodes.csv").write_bytes(b"\xff\xfe"), "episodes.csv cannot be read"),
+    "no table": (lambda folder: (folder / "episodes.csv").unlink(), "episodes.csv is missing"),
+    "null": (argument("env_id", None), "--env_id"),
+    "another type": (argument("seed", "zero"), "--seed=0, but the run was started with zero"),
+    "argument gone": (argument("seed", "gone"), "lacks the argument seed"),
+    "list": (written("config.json", "[]"), "config.json cannot be read"),
+    "no arguments": (changed(arguments=None), "arguments is missing or wrong"),
+    "arguments a list": (changed(arguments=[]), "arguments is missing or wrong"),
+    "no env_kwargs": (changed(env_kwargs=None), "env_kwargs is missing or wrong"),
+    "other env_kwargs": (changed(env_kwargs={"x": 1}), "was started with {'x': 1}"),
+    "continued a number": (changed(continued=3), "continued is missing or wrong"),
+    "evaluations short": (edited("evaluations.csv", "20,2,", "20,"), "evaluations.csv is damaged: line 2"),
+    "evaluations empty": (written("evaluations.csv", ""), "evaluations.csv is damaged"),
+    "evaluations renamed": (edited("evaluations.csv", "mean", "average"), "evaluations.csv is damaged"),
+    "evaluation": (written("evaluation.json", "{"), "evaluation.json cannot be read"),
+    "state": (in_checkpoint(written("state.json", "")), "state.json is not as it was written"),
+    "tensors": (in_checkpoint(lambda at: (at / "tensors.index").unlink()), "tensors.index is not as it was written"),
+    "array": (in_checkpoint(written("table.npy", "")), "table.npy is not as it was written"),
+    "manifest": (in_checkpoint(written("manifest.json", "[]")), "is damaged"),
+    "path": (in_checkpoint(edited("manifest.json", '"table.npy"', '"../../x"')), "does not name the files"),
+    "renamed": (lambda f: (f / "checkpoint/000000000020").rename(f / "checkpoint/000000000099"), "saved at step 20"),
+    "no checkpoint": (lambda folder: (folder / "checkpoint").rename(folder / "elsewhere"), "checkpoint is missing"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    return longer_than_its_checkpoint(tmp_path_factory.mktemp("killed") / "run")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_refused_in_one_line_and_left_as_it_is(damage, killed, tmp_path):
+    shutil.copytree(killed, tmp_path / "run")
+    spoil, said = DAMAGES[damage]
+    spoil(tmp_path / "run")
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(said)) as refused:
+        new_run(tmp_path / "run", resume=True).begin(model=model_of(0), table=np.zeros(3), step=0)
+    assert "\n" not in str(refused.value) and tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("carried", "said"),
+    [
+        ({"table": np.zeros(4)}, "does not fit, table"),
+        ({"table": np.zeros(3), "updates": 0}, "does not fit, updates"),
+        ({"table": np.zeros(3), "critic": None}, "other shapes"),
+    ],
+)
+def test_what_does_not_fit_a_run_leaves_it_as_it_is(carried, said, killed, tmp_path):
+    shutil.copytree(killed, tmp_path / "run")
+    carried = {name: model_of(0) if value is None else value for name, value in carried.items()}
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        new_run(tmp_path / "run", resume=True).begin(model=model_of(0), **carried, step=0)
+    assert tree(tmp_path) == before
+
+
+def test_a_lost_model_is_written_again_and_copies_do_no_harm(killed, tmp_path):
+    shutil.copytree(killed, tmp_path / "run")
+    (tmp_path / "run" / "model.keras").unlink()
+    copy = shutil.copytree(tmp_path / "run/checkpoint/000000000020", tmp_path / "run/checkpoint/000000000020 copy")
+    run = new_run(tmp_path / "run", resume=True)
+    assert run.begin(model=model_of(0), table=np.zeros(3), step=0).step == 20
+    with run:
+        pass
+    assert weight(tmp_path / "run") == 20 and copy.is_dir()
+    assert read_csv(tmp_path / "run" / "evaluations.csv")["step"].tolist() == [20]  # that of step 30 was cut
+    assert read_episodes(tmp_path / "run")["step"].tolist() == [10, 20]
+
+
+@pytest.mark.parametrize("name", ["runs/[0.01]*?", "-x", "a 'b' \"c\"", "ä\\n", "new\nline"])
+def test_folders_of_any_name_go_on_and_are_quoted(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for resume in (False, True):
+        run = new_run(name, resume=resume)
+        carry = run.begin(model=model_of(0), step=0)
+        with run:
+            play(run, carry)
+        capsys.readouterr()
+        run.tell()
+        words = shlex.split(capsys.readouterr().out)
+        assert f"--run={name}" in words and words.count(f"--logdir={name}") == 2
+    assert read_episodes(name)["step"].tolist() == [10, 20] and weight(tmp_path / name) == 20
+
+
+def test_a_save_looks_for_nan_once(tmp_path, monkeypatch):
+    looked, original = [], checkpoint.check_finite
+    monkeypatch.setattr(checkpoint, "check_finite", lambda step, *args: (looked.append(step), original(step, *args)))
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+    assert looked == [0, 10]
+
+
+def evaluated_run(folder, stops=(), interval=25):
+    """Seven games of ten steps, each of which changes the model, stopped in an evaluation at each step of `stops`."""
+    resume = False
+    while True:
+        run = new_run(folder, resume=resume)
+        carry = run.begin(model=model_of(0), step=0)
+
+        def make_envs(count, run=run, carry=carry):
+            if stops and carry.step >= stops[0]:
+                stops.pop(0)
+                signal.raise_signal(signal.SIGTERM)
+            return make_vec("probes/OneStep-v0", count, "vectors")
+
+        try:
+            with run:
+                while run.episode < 7 and not run.interrupted:
+                    play(run, carry)
+                    run.evaluate_every(interval, make_envs, 2)
+                    run.save_every(20)
+            return
+        except SystemExit:
+            resume = True
+
+
+@pytest.mark.parametrize("stops", [[30], [30, 40], [30, 30, 50]], ids=str)
+def test_an_evaluation_that_was_broken_off_is_made_when_the_run_goes_on(tmp_path, stops):
+    evaluated_run(tmp_path / "whole")
+    evaluated_run(tmp_path / "stopped", list(stops))
+    whole, stopped = (
+        {name: column.tolist() for name, column in read_csv(tmp_path / folder / "evaluations.csv").items()}
+        for folder in ("whole", "stopped")
+    )
+    assert whole.pop("seconds") != stopped.pop("seconds")
+    assert whole == stopped and whole["step"] == [30, 50] and whole["episode"] == [3, 5]
+    assert weight(tmp_path / "whole", "best") == weight(tmp_path / "stopped", "best") == 50
+    assert weight(tmp_path / "stopped") == 70
+    assert read_episodes(tmp_path / "stopped")["step"].tolist() == [10, 20, 30, 40, 50, 60, 70]
+
+
+def test_an_evaluation_that_was_broken_off_is_of_the_network_of_that_time(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Evaluations, "add", lambda self, step, *rest: seen.append((step, weight_of(rest[-1]))))
+    evaluated_run(tmp_path, [30])
+    assert seen == [(30, 30), (50, 50)]
+
+
+def test_a_run_that_goes_on_without_evaluations_makes_none_up(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.run.evaluate", lambda *args: None)
+        run = new_run(tmp_path)
+        carry = run.begin(model=model_of(0), step=0)
+        with run:
+            play(run, carry, games=3)
+            run.evaluate_every(25, OneStep, 2)
+    run = new_run(tmp_path, resume=True)
+    carry = run.begin(model=model_of(0), step=0)
+    with run:
+        play(run, carry)
+        run.evaluate_every(0, OneStep, 2)
+        run.save_every(10)
+    assert not (tmp_path / "evaluations.csv").exists() and weight(tmp_path) == 40
+
+
 @pytest.fixture
 def sigint():
     """Ctrl-C as in a terminal: a process started in the background inherits that it is ignored."""
@@ -410,17 +640,53 @@ def test_under_nohup_a_hangup_stays_ignored(tmp_path):
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "caught"),
+    [
+        (OSError(28, "No space left on device"), UsageError),
+        (FloatingPointError("table is not finite"), FloatingPointError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=["disk", "nan", "ctrl-c"],
+)
+@pytest.mark.parametrize("there", ["", "runs", "runs/a_recipe", "runs/a_recipe/now"])
+def test_a_start_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monkeypatch, error, caught, there):
+    def fails(*args):
+        raise error
 
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    (tmp_path / there / "mine").write_text("x")
+    before, folder = {path for path in tmp_path.rglob("*")}, tmp_path / "runs" / "a_recipe" / "now"
     with monkeypatch.context() as patch:
-        patch.setattr("common.run.checkpoint.save", full)
-        with pytest.raises(UsageError, match="No space left on device"):
-            new_run(tmp_path / "run").begin(model=model_of(0), step=0)
-    assert not (tmp_path / "run").exists()
-    new_run(tmp_path / "run").begin(model=model_of(0), step=0)
-    assert weight(tmp_path / "run") == 0
+        patch.setattr("common.run.checkpoint.save", fails)
+        with pytest.raises(caught):
+            new_run(folder).begin(model=model_of(0), step=0)
+    assert {path for path in tmp_path.rglob("*")} == before
+    new_run(folder).begin(model=model_of(0), step=0)
+    assert weight(folder) == 0
+
+
+def test_a_folder_whose_name_is_too_long_is_refused_and_its_parents_go(tmp_path):
+    with pytest.raises(UsageError, match="cannot be written: File name too long"):
+        new_run(tmp_path / "runs" / ("x" * 300)).begin(model=model_of(0), step=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_comes_second_removes_nothing_of_the_first(tmp_path, monkeypatch):
+    """The other process makes the folder, and the whole run, between the look at the folder and the lock on it."""
+    from common import run as module
+
+    folder, original = tmp_path / "runs" / "now", module.hold
+
+    def late(path):
+        monkeypatch.setattr(module, "hold", original)
+        finished(new_run(folder))
+        return original(path)
+
+    monkeypatch.setattr(module, "hold", late)
+    with pytest.raises(UsageError, match="holds a run already"):
+        new_run(folder).begin(model=model_of(5), step=0)
+    assert weight(folder) == 0 and (folder / "config.json").exists()
 
 
 def test_a_folder_has_one_writer(tmp_path):

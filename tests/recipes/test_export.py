@@ -69,6 +69,21 @@ def test_states_that_are_numbers_and_pixels_that_are_bytes(tmp_path, monkeypatch
     export(model="pong.keras", env_id="ALE/Pong-v5", format="litert", out="pong.tflite", steps=4)
 
 
+def test_an_export_goes_into_a_folder_of_any_name(run, tmp_path):
+    export(run=str(run), out=str(tmp_path / "[0.01]*?" / "policy"), steps=1)
+    assert [path.name for path in (tmp_path / "[0.01]*?").iterdir()] == ["policy"]
+
+
+def test_what_a_format_cannot_hold_is_refused_in_one_line(run, tmp_path, monkeypatch):
+    def fails(path):
+        raise RuntimeError("Select TensorFlow op(s)\nare not supported")
+
+    monkeypatch.setitem(exporting.RUNTIMES, "litert", fails)
+    with pytest.raises(UsageError, match="cannot be exported as litert: Select TensorFlow op.s. are not supported"):
+        export(run=str(run), format="litert", out=str(tmp_path / "new" / "folder" / "policy.tflite"), steps=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_that_acts_otherwise_is_not_kept(run, tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.RUNTIMES, "litert", lambda path: lambda obs: np.zeros(len(obs), int))
     with pytest.raises(UsageError, match=r"refused: the export differs on \d+ of 512 observations"):

@@ -1,7 +1,9 @@
 """Playing with what was trained: scores, films, texts, refusals."""
 
 import json
+import shutil
 
+import gymnasium as gym
 import imageio.v3 as imageio
 import numpy as np
 import pytest
@@ -78,12 +80,16 @@ def test_the_score_is_that_of_the_policy(run, capsys):
     assert capsys.readouterr().out.strip() == said  # its own seeds: the same games again
 
 
-def test_a_film_of_whole_games(run):
+def test_a_film_of_whole_games(run, capsys):
     play(run=str(run), episodes=1, video=True, video_episodes=2)
-    seeds, pictures = 3 * 2**28, 0
+    said = capsys.readouterr().out
+    seeds, pictures, games = 3 * 2**28, 0, []
     env, act = remake("CartPole-v1", {}, 1), make_greedy(keras.models.load_model(run / "model.keras"))
     for game in range(2):
-        pictures += int(evaluate(env, act, seeds + game).lengths[0]) + 1
+        scores = evaluate(env, act, seeds + game)
+        pictures += int(scores.lengths[0]) + 1
+        games.append(f"return {scores.returns[0]:.0f}, length {scores.lengths[0]}")
+    assert f"film            {run / 'play.mp4'}: 2 games, {'; '.join(games)}\n" in said  # the film's own score
     film = imageio.imread(run / "play.mp4")
     assert film.shape == (pictures, 400, 600, 3)
     assert film.std() > 5  # something is drawn
@@ -97,6 +103,7 @@ def test_a_frozen_lake_as_text(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "FrozenLake-v1: 0.00 ± 0.00, 0 to 0, length 100.0, 3 games (1 different), greedy" in said
     assert "(Right)" in said and "SFFF" not in said.replace("\x1b[41mS\x1b[0m", "*") and said.count("FHFH") > 90
+    assert said.endswith("\ntext            1 game, return 0, length 100\n")
 
 
 def test_a_grid_as_text_and_in_a_film(tmp_path, capsys, monkeypatch):
@@ -140,6 +147,52 @@ def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, sai
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_window_tells_the_score_of_its_games(run, monkeypatch, capsys):
+    monkeypatch.setattr("recipes.play.check_display", lambda: None)
+    monkeypatch.setattr("recipes.play.show", lambda pictures, fps: print(len(list(pictures))))
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    play(run=str(run), episodes=1, render=True)
+    *_, pictures, said = capsys.readouterr().out.splitlines()
+    length = int(pictures) - 1
+    assert said == f"window          1 game, return {length}, length {length}"  # a reward of 1 per step
+    monkeypatch.setattr("recipes.play.show", lambda pictures, fps: next(pictures))
+    play(run=str(run), episodes=1, render=True)
+    assert capsys.readouterr().out.endswith("window          0 games\n")  # closed during the first one
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("config.json", "[]", "config.json cannot be read"),
+        ("config.json", '{"arguments": {"env_id": "CartPole-v1"}}', "config.json cannot be read"),
+        ("config.json", '{"arguments": {"env_id": null}, "env_kwargs": {}}', "config.json cannot be read"),
+        ("episodes.csv", "", "episodes.csv is damaged"),
+        ("episodes.csv", "episode,step\n1,5\n", "episodes.csv is damaged"),
+        ("model.keras", "", "not a whole .keras file"),
+        ("model.keras", None, "there is no model"),
+    ],
+)
+def test_a_damaged_run_is_not_played(run, tmp_path, name, text, said):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).unlink() if text is None else (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(UsageError, match=said):
+        play(run=str(tmp_path / "run"), episodes=1)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"),
+    [
+        ("FrozenLake-v1", {"map_name": "9x9"}),  # KeyError
+        ("FrozenLake-v1", {"size": 4}),  # TypeError
+        ("grids/Simple-v0", {"observation": 3}),
+    ],
+)
+def test_arguments_that_an_environment_does_not_take_are_refused(tmp_path, env_id, env_kwargs):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"env_id": env_id}, "env_kwargs": env_kwargs}))
+    with pytest.raises(gym.error.Error):
+        play(run=str(tmp_path), episodes=1)
 
 
 def test_what_does_not_fit_or_cannot_be_shown_is_refused_before_it_is_played(run, monkeypatch, capsys):
