@@ -11,6 +11,9 @@ from common.lazy import tf
 from common.progress import Progress
 
 
+LONGEST = 100_000  # steps of a game; where there is no time limit a greedy policy may walk in circles
+
+
 class Scores(NamedTuple):
     """The outcome of G whole games."""
 
@@ -65,14 +68,17 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
         stopped: asked before every step whether to stop.
 
     Returns:
-        Scores of N games; None if it was stopped.
+        Scores of N games, of at most `LONGEST` steps each; None if it was stopped.
     """
     count = envs.num_envs
     progress = Progress(count, "game", title=f"playing {count} {'game' if count == 1 else 'games'}, {how}")
     obs, _ = envs.reset(seed=seed)
     returns, lengths, playing = np.zeros(count), np.zeros(count, int), np.ones(count, bool)
     shown = [0] * count  # a checksum of all observations of each game
-    while playing.any() and not stopped():
+    while playing.any() and lengths.max() < LONGEST:
+        if stopped():
+            progress.close()
+            return None
         for game in np.flatnonzero(playing):
             shown[game] = zlib.crc32(np.asarray(obs[game]).tobytes(), shown[game])
         obs, reward, terminated, truncated, _ = envs.step(act(obs))
@@ -82,7 +88,7 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
         playing &= ~ended
         progress.update(int(ended.sum()), step=f"{lengths.max():,}")
     progress.close()
-    return None if playing.any() else Scores(returns, lengths, len(set(zip(shown, returns, lengths, strict=True))))
+    return Scores(returns, lengths, len(set(zip(shown, returns, lengths, strict=True))))
 
 
 class Evaluations:

@@ -46,6 +46,13 @@ def test_on_the_chain_that_never_ends_the_time_limit_ends_a_game():
     assert scores.returns.tolist() == [10.0] * 3 and scores.lengths.tolist() == [10] * 3
 
 
+def test_a_game_without_a_time_limit_is_given_up(monkeypatch):
+    monkeypatch.setattr("common.evaluation.LONGEST", 40)
+    cliff = make_vec("CliffWalking-v1", 2, "numbers")  # whoever walks up stays on the board
+    scores = evaluate(cliff, lambda obs: np.zeros(2, int), seed=0)
+    assert scores.lengths.tolist() == [40, 40] and scores.returns.tolist() == [-40, -40]
+
+
 def linear(weights):
     obs = keras.Input((1,))
     policy = keras.Model(obs, keras.layers.Dense(len(weights), use_bias=False)(obs))
