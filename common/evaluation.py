@@ -10,7 +10,6 @@ from common.files import exact, read_csv, write_network, write_text
 from common.lazy import tf
 from common.progress import Progress
 
-
 LONGEST = 100_000  # steps of a game; where there is no time limit a greedy policy may walk in circles
 
 
