@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -160,7 +161,7 @@ def convert(name, value, hint):
         return str(value)
     kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
     if kind is str:
-        return str(value)
+        return text(name, str(value))
     if kind is bool:
         truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
         if truth is None:
@@ -178,6 +179,16 @@ def convert(name, value, hint):
     if limits is not None and result not in limits:
         raise UsageError(f"--{name}={value}: it must be {limits}")
     return result
+
+
+def text(name, value):
+    """The text of flag `name`, with the home folder for a `~`, which shells leave alone after the `=`."""
+    value = os.path.expanduser(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # TensorFlow takes no file name with such bytes
+        raise UsageError(f"--{name}={value}: it holds bytes that are no text in this locale") from None
+    return value
 
 
 def saved_arguments(logdir):

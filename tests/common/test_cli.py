@@ -73,12 +73,35 @@ def test_values(value, hint, expected):
     [
         ("0", Count), ("-1", Natural), ("2.5", int), ("many", int), ("inf", Count), ("1e999", int),
         ("0", Positive), ("-1e-4", Positive), ("nan", Positive), ("1.01", Probability), ("-0.1", Probability),
-        ("fast", float), ("maybe", bool), ("2", bool), ("", int),
+        ("fast", float), ("maybe", bool), ("2", bool), ("", int), ("runs/\udcff", str),
     ],
 )  # fmt: skip
 def test_values_refused(value, hint):
     with pytest.raises(UsageError, match=f"--x={value}"):
         convert("x", value, hint)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("~/runs/a", "/home/me/runs/a"), ("~", "/home/me"), ("~no-such-user/a", "~no-such-user/a"),
+        ("./~/a", "./~/a"), ("a~", "a~"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_tilde_is_the_home_folder(value, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert convert("logdir", value, str) == expected
+
+
+def test_the_run_to_continue_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    def train(logdir: str = "", resume: bool = False, gamma: Probability = 0.9):
+        seen.update(logdir=logdir, gamma=gamma)
+
+    seen = {}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"arguments": {"gamma": 0.5}}')
+    strict(train, ["--logdir=~", "--resume"])()
+    assert seen == {"logdir": str(tmp_path), "gamma": 0.5}
 
 
 def outcome(capsys, train, *words):
