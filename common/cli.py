@@ -22,6 +22,8 @@ from typing import Annotated, Literal, NamedTuple, get_args, get_origin, get_typ
 
 import gymnasium as gym
 
+from common.program import check_heard, leave, running
+
 
 class UsageError(Exception):
     """What was asked for cannot be done as asked: one line on stderr, exit code 2."""
@@ -77,6 +79,7 @@ def strict(train, argv=None):
         leave(2, error)
 
     @functools.wraps(train)
+    @running()
     def run(*args, **kwargs):
         # Fire passes every argument, with types guessed from the looks of a word; the words themselves are safer.
         passed = {name: value for name, value in zip(defaults, args, strict=False) if value != defaults[name]}
@@ -86,6 +89,7 @@ def strict(train, argv=None):
                 saved = saved_arguments(values.get("logdir"))
                 values = {**{n: convert(n, saved[n], hints[n]) for n in defaults if n in saved}, **values}
             train(**values)
+            check_heard()
         except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
         except (FloatingPointError, OSError) as error:
@@ -111,12 +115,6 @@ def in_words(hint):
     kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
     name = {int: "whole number", float: "number", str: "text", bool: "true or false"}[kind]
     return f"{name}, {limits}" if limits else name
-
-
-def leave(code, message):
-    """Print one line on stderr and exit with `code`."""
-    print(f"{Path(sys.argv[0]).name}: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(code)
 
 
 def read_words(words, hints):

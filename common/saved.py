@@ -71,8 +71,9 @@ def load_policy(path, obs_space, action_space):
     """
     if not Path(path).is_file():
         raise UsageError(f"there is no model {path}")
+    load_model = keras.models.load_model  # outside of `try`: if Keras cannot be imported, the file is not to blame
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # of many kinds: zip, JSON, HDF5, unknown layers, unsafe ones
         raise UsageError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from None
     if isinstance(model.output, list | tuple):
