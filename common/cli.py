@@ -16,12 +16,15 @@ import functools
 import inspect
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import gymnasium as gym
+
+from common.program import check_heard, leave, running
 
 
 class UsageError(Exception):
@@ -114,12 +117,14 @@ def strict(train, argv=None):
         leave(2, error)
 
     @functools.wraps(train)
+    @running()
     def run(*args, **kwargs):
         # Fire passes every argument, with types guessed from the looks of a word; the words themselves are safer.
         passed = {**dict(zip(defaults, args, strict=False)), **kwargs}
         passed = {name: value for name, value in passed.items() if value != defaults[name]}
         try:
             train(**{**passed, **typed})
+            check_heard()
         except (UsageError, gym.error.Error, MemoryError) as error:
             leave(2, error)
         except (FloatingPointError, OSError) as error:
@@ -145,12 +150,6 @@ def in_words(hint):
     kind, limits = get_args(hint) if get_origin(hint) is Annotated else (hint, None)
     name = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "JSON object"}[kind]
     return f"{name}, {limits}" if limits else name
-
-
-def leave(code, message):
-    """Print one line on stderr and exit with `code`."""
-    print(f"{Path(sys.argv[0]).name}: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(code)
 
 
 def read_words(words, hints):
@@ -197,7 +196,7 @@ def convert(name, value, hint):
     if kind is str:
         if not isinstance(value, str | int | float | Path):
             raise UsageError(f"--{name}={value}: a text is wanted")
-        return str(value)
+        return text(name, str(value))
     if kind is bool:
         truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
         if truth is None:
@@ -219,6 +218,16 @@ def convert(name, value, hint):
     if abs(result) > LARGEST[kind]:
         raise UsageError(f"--{name}={value}: the number is too large")
     return result
+
+
+def text(name, value):
+    """The text of flag `name`, with the home folder for a `~`, which shells leave alone after the `=`."""
+    value = os.path.expanduser(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # TensorFlow takes no file name with such bytes
+        raise UsageError(f"--{name}={value}: it holds bytes that are no text in this locale") from None
+    return value
 
 
 def json_object(name, value):

@@ -39,14 +39,13 @@ def write_film(pictures, folder, fps):
     if not has_display():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # for environments that draw with pygame
     first = []
-    with (
-        replacing(folder / "play.mp4") as temporary,
-        contextlib.closing(imageio.get_writer(temporary, fps=fps, macro_block_size=2)) as film,  # closes on errors, too
-    ):
-        for picture in pictures:
-            film.append_data(picture)
-            if len(first) < GIF_SECONDS * fps:
-                first.append(picture)
+    with replacing(folder / "play.mp4") as temporary:
+        temporary.touch()  # where nothing can be written, the encoder would say so in five lines
+        with contextlib.closing(imageio.get_writer(temporary, fps=fps, macro_block_size=2)) as film:  # on errors, too
+            for picture in pictures:
+                film.append_data(picture)
+                if len(first) < GIF_SECONDS * fps:
+                    first.append(picture)
     with replacing(folder / "play.gif") as temporary:
         imageio.mimwrite(temporary, first, duration=1000 / fps, loop=0)
     return folder / "play.mp4", folder / "play.gif"

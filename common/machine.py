@@ -5,6 +5,7 @@ import datetime
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -15,11 +16,18 @@ PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
 def surroundings():
     """Versions, machine, commit and date, as JSON can hold them."""
     return {
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "git_commit": commit(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def version(name):
+    """The version of a package, by its metadata or by itself: TensorFlow may be installed as `tensorflow-cpu`."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return getattr(sys.modules.get(name.replace("-", "_")), "__version__", "unknown")
 
 
 def commit():

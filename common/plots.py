@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import read_csv, read_episodes, replacing
+from common.lazy import import_matplotlib
 
 ARROWS = {(-1, 0): "↑", (0, 1): "→", (1, 0): "↓", (0, -1): "←", (0, 0): "·"}
 NAMES = {(-1, 0): "up", (0, 1): "right", (1, 0): "down", (0, -1): "left", (0, 0): "stay"}
@@ -20,6 +21,7 @@ LEFT_DOWN_RIGHT_UP = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (dy, dx) of the actio
 
 def new_figure(width, height):
     """An empty matplotlib figure, in inches; no display is needed."""
+    import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -36,6 +38,7 @@ def save_figure(figure, path):
 
 def save_image(pixels, path):
     """Write [height, width] bytes as a gray PNG, whole or not at all; its folder is made."""
+    import_matplotlib()
     from matplotlib.image import imsave
 
     path.parent.mkdir(exist_ok=True)

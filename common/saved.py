@@ -128,6 +128,7 @@ def load_model(path):
     """The Keras model in a `.keras` file, by Keras's own layers alone; UsageError if there is none."""
     if not path.exists():
         raise UsageError(f"there is no model {path}")
+    read = keras.models.load_model  # outside of `try`: if Keras cannot be imported, the file is not to blame
     try:
         with zipfile.ZipFile(path) as file:
             config = json.loads(file.read("config.json"))
@@ -141,7 +142,7 @@ def load_model(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the answer is one line
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
+            model = read(path, compile=False, safe_mode=True)
     except Exception as error:  # of many kinds: zip, HDF5, wrong settings of a layer, weights that do not fit
         raise UsageError(f"{path} cannot be loaded: {brief(error)}") from None
     if not isinstance(model, keras.Model):

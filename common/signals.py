@@ -8,9 +8,7 @@ import threading
 
 import gymnasium as gym
 
-from common.cli import leave
-
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+from common.program import SIGNALS, leave
 
 
 class Signals:

@@ -93,12 +93,36 @@ def test_values(value, hint, expected):
         ("65537", Size), ("1e39", Positive), ("-1e39", float), ("1e30", Natural), ("None", Count),
         ("[1]", dict), ("{", dict), ("{'a': 1}", dict), ('{"a": NaN}', dict), ("3", dict), ("", dict), ([], dict),
         ("[" * 100_000, dict), ({"a": {1, 2}}, dict), (None, Count), ([3], Count), (None, bool),
-        (None, str), ([], str), (True, Count),
+        (None, str), ([], str), (True, Count), ("runs/\udcff", str),
     ],
 )  # fmt: skip
 def test_values_refused(value, hint):
     with pytest.raises(UsageError, match=re.escape(f"--x={value}")):
         convert("x", value, hint)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("~/runs/a", "/home/me/runs/a"), ("~", "/home/me"), ("~no-such-user/a", "~no-such-user/a"),
+        ("./~/a", "./~/a"), ("a~", "a~"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_tilde_is_the_home_folder(value, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert convert("logdir", value, str) == expected
+
+
+def test_the_run_to_continue_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    @validated
+    def train(logdir: str = "", resume: bool = False, gamma: Probability = 0.9):
+        seen.update(logdir=logdir, gamma=gamma)
+
+    seen = {}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"arguments": {"gamma": 0.5}}')
+    strict(train, ["--logdir=~", "--resume"])()
+    assert seen == {"logdir": str(tmp_path), "gamma": 0.5}
 
 
 def outcome(capsys, train, *words):

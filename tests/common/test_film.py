@@ -36,6 +36,12 @@ def test_a_film_that_breaks_off_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_named_without_the_encoders_words(tmp_path, capfd):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_film(iter(PICTURES), tmp_path / "nowhere", fps=15)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_window_needs_a_display(monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+import ale_py
+import numpy as np
 import pytest
 
 from common import machine
@@ -34,3 +36,17 @@ def test_only_changed_code_makes_it_dirty(repository):
 def test_without_a_repository_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "__file__", str(tmp_path / "common" / "machine.py"))
     assert machine.commit() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("numpy", np.__version__), ("ale-py", ale_py.__version__), ("no-such", "unknown")]
+)
+def test_a_package_without_metadata_knows_its_version(name, expected, monkeypatch):
+    """As TensorFlow does that was installed as `tensorflow-cpu`, or by conda."""
+
+    def missing(name):
+        raise machine.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(machine.metadata, "version", missing)
+    assert machine.version(name) == expected
+    assert machine.surroundings()["versions"].keys() == {"python", *machine.PACKAGES}
