@@ -24,7 +24,7 @@ from typing import Literal
 import fire
 import numpy as np
 
-from common.cli import Count, UsageError, strict, validated
+from common.cli import Size, UsageError, strict, validated
 from common.files import parents_of, without_wildcards
 from common.lazy import keras, native_stderr_silenced, tf
 from common.saved import brief, choose_world, load_policy, settings_of
@@ -121,7 +121,7 @@ def export(
     env_kwargs: dict = None,
     format: Literal["saved_model", "litert", "onnx"] = "saved_model",
     out: str = "",
-    steps: Count = 64,
+    steps: Size = 64,
 ) -> Path:
     """Write a trained policy as `observation in, action out`, verify it, and print its size and latency.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import fire
 import numpy as np
 
-from common.cli import Count, Probability, Seed, UsageError, strict, validated
+from common.cli import Count, Probability, Seed, Size, UsageError, strict, validated
 from common.evaluation import Scores, evaluate, make_greedy
 from common.film import check_display, show, write_film
 from common.saved import choose_world, load_policy, settings_of, unfinished
@@ -78,7 +78,7 @@ def play(
     model: str = "",
     env_id: str = "",
     env_kwargs: dict = None,
-    episodes: Count = 100,
+    episodes: Size = 100,
     epsilon: Probability = 0.0,
     seed: Seed = 3 * 2**28,
     video: bool = False,
