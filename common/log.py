@@ -23,11 +23,12 @@ class EpisodeLog:
     Args:
         folder: of the run.
         columns: the recipe's own columns.
-        total: number of games that are planned.
+        unit: what is planned, `game` or `step`.
+        total: how many of them.
     """
 
-    def __init__(self, folder, columns, total):
-        self.folder, self.path, self.total = folder, folder / "episodes.csv", total
+    def __init__(self, folder, columns, unit, total):
+        self.folder, self.path, self.unit, self.total = folder, folder / "episodes.csv", unit, total
         self.columns = (*EPISODE_COLUMNS, *columns)
         self.episode, self.returns, self.tally = 0, collections.deque(maxlen=100), Tally()
         self.csv = self.events = self.progress = None
@@ -61,7 +62,8 @@ class EpisodeLog:
         """Open the files and show the bar; `step` is the number of steps so far."""
         self.csv = open(self.path, "a", newline="")
         self.events = tf.summary.create_file_writer(str(self.folder))
-        self.progress = Progress(self.total, "game", min(self.episode, self.total))
+        self.progress = Progress(self.total, self.unit, min(step if self.unit == "step" else self.episode, self.total))
+        self.shown_at = step
         self.rate = None
         self.restart_rate(step)
 
@@ -90,7 +92,9 @@ class EpisodeLog:
         shown = {"return": f"{means['episode_return']:.4g}", "step": f"{step:,}"}
         if "epsilon" in means:
             shown["epsilon"] = f"{means['epsilon']:.3g}"
-        self.progress.update(np.size(values["episode_return"]), **shown, **{"steps/s": f"{self.rate:.0f}"})
+        done = step - self.shown_at if self.unit == "step" else np.size(values["episode_return"])
+        self.shown_at = step
+        self.progress.update(done, **shown, **{"steps/s": f"{self.rate:.0f}"})
 
     def points(self, step, values):
         """Add one point to each of these TensorBoard curves."""

@@ -36,7 +36,7 @@ from common.signals import Reachable, Signals
 
 # The arguments that may change when a run continues. A change of any other would make it another run.
 RESUMABLE = {
-    "logdir", "resume", "episodes", "solved_at", "save_interval", "screenshots",
+    "logdir", "resume", "episodes", "steps", "solved_at", "save_interval", "screenshots",
     "eval_interval", "eval_episodes", "eval_epsilon",
 }  # fmt: skip
 
@@ -82,7 +82,8 @@ class Run:
         self.env_kwargs = {**own, **given}
         self.dir = Path(self.arguments["logdir"] or default_folder(recipe))
         self.arguments.update(logdir=str(self.dir), resume=False)
-        self.log = EpisodeLog(self.dir, columns, self.arguments["episodes"])
+        unit = "step" if "steps" in self.arguments else "game"  # what the run is planned in
+        self.log = EpisodeLog(self.dir, columns, unit, self.arguments["steps" if unit == "step" else "episodes"])
         self.evaluations = Evaluations(self.dir)
         self.signals = Signals()
         self.broken_off, self.unevaluated = False, None  # an evaluation: here by Ctrl-C, or before the run was resumed
@@ -392,7 +393,8 @@ class Run:
         world = f" --env_id={shlex.quote(env_id)}" if ":" in env_id else ""  # only what is typed is imported
         print(f"to watch it     tensorboard --logdir={folder}")
         print(f"to play with it python {script('play')} --run={folder}{world} --episodes=100 --video")
-        again = f"--logdir={folder}{world} --resume --episodes={2 * self.episode}"
+        longer = f"--steps={2 * self.carry.step}" if "steps" in self.arguments else f"--episodes={2 * self.episode}"
+        again = f"--logdir={folder}{world} --resume {longer}"
         if self.mean_of_last() >= self.arguments.get("solved_at", math.inf):
             again += " --solved_at=1e9"  # a goal that is reached would end the training at once
         print(f"to train on     python {script(self.recipe)} {again}")

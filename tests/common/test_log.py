@@ -41,7 +41,7 @@ def test_sums_go_on_from_their_state():
 
 
 def log_of(folder, games=3):
-    log = EpisodeLog(folder, ("loss",), total=10)
+    log = EpisodeLog(folder, ("loss",), "game", total=10)
     log.create()
     log.open(step=0)
     for i in range(games):
@@ -95,7 +95,7 @@ def test_lines_after_the_state_are_dropped(tmp_path):
     log.close()
     path = tmp_path / "episodes.csv"
     path.write_text(path.read_text() + "4,99,0.9,9,half a li")  # killed while writing
-    log = EpisodeLog(tmp_path, ("loss",), total=10)
+    log = EpisodeLog(tmp_path, ("loss",), "game", total=10)
     before = path.read_bytes()
     log.load(kept)
     assert path.read_bytes() == before  # it is only read
@@ -110,4 +110,4 @@ def test_a_table_that_lost_games_is_named(tmp_path):
     log.close()
     (tmp_path / "episodes.csv").write_text("episode,step\n")
     with pytest.raises(UsageError, match="episodes.csv is damaged"):
-        EpisodeLog(tmp_path, ("loss",), total=10).load(kept)
+        EpisodeLog(tmp_path, ("loss",), "game", total=10).load(kept)

@@ -1,0 +1,33 @@
+"""Games that can be saved: not by what an environment holds, which nobody can know, but by what was done in it."""
+
+import gymnasium as gym
+import numpy as np
+
+
+class Repeatable(gym.vector.VectorWrapper):
+    """Environments that repeat themselves: from the same seed the same actions lead to the same state.
+
+    Their state is the seed and all actions since the last reset with a seed. `load` plays them again, which takes as
+    long as the steps themselves took without a learner.
+
+    Args:
+        env: a vector of environments that draw all random numbers from their seeded generators.
+    """
+
+    def reset(self, *, seed=None, options=None):
+        self.seed, self.actions = seed, []
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, actions):
+        self.actions.append(np.array(actions, np.int32))
+        return self.env.step(actions)
+
+    def state(self):
+        """What `load` needs: a seed and an array of actions, [steps, N]."""
+        return {"seed": self.seed, "actions": np.reshape(self.actions, (-1, self.num_envs)).astype(np.int32)}
+
+    def load(self, state):
+        """Play from the seed to where the games were."""
+        self.reset(seed=state["seed"])
+        for actions in state["actions"]:
+            self.step(actions.astype(np.int64))
