@@ -86,6 +86,7 @@ class Run:
         self.log = EpisodeLog(self.dir, columns, unit, self.arguments["steps" if unit == "step" else "episodes"])
         self.evaluations = Evaluations(self.dir)
         self.signals = Signals()
+        self.scored = None  # the last evaluation and what was said of it
         self.broken_off, self.unevaluated = False, None  # an evaluation: here by Ctrl-C, or before the run was resumed
         self.carry = self.lock = None
         self.seconds_before, self.started = 0.0, None
@@ -351,6 +352,9 @@ class Run:
         """
         if not episodes:
             return None
+        if self.scored and self.scored[:4] == (self.carry.step, make_envs, episodes, epsilon):
+            print(self.scored[-1])  # the last interval ended with the training
+            return self.scored[-2]
         now = Moment(self.carry.step, self.episode, self.seconds, None)
         return self._evaluate(self.carry.networks()["model"], now, make_envs, episodes, epsilon)
 
@@ -367,6 +371,7 @@ class Run:
         write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
         said = f"{self.arguments['env_id']}, step {moment.step:,}: {scores}, {how}"
         self.log.points(moment.step, {"evaluation_return": scores.returns.mean()})
+        self.scored = (moment.step, make_envs, episodes, epsilon, scores, said)
         if self.started:
             self.log.restart_rate(self.carry.step)
             self.log.progress.say(said)
