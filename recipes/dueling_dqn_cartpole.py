@@ -1,0 +1,206 @@
+r"""Dueling DQN: how good a state is, and how much better each action makes it, learned apart.
+
+Where all actions lead to much the same, what matters is the value of the state. A Q-network learns it once for every
+action, each time only from the action that was taken. A dueling network has one output for the value v(s), which learns
+from every step, and one per action for the advantage, which is centred: q(s, a) = v(s) + A(s, a) - mean_a' A(s, a').
+
+    (1) act: the action with the highest q, with probability epsilon a random one
+    (2) remember the steps
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the game terminated
+    (4) regress q(s, a) onto y with Huber's loss, whose slope is the error clipped to ±1
+    (5) every `target_interval` updates, copy the network into the target network
+
+Source: Wang, Schaul, Hessel, van Hasselt, Lanctot, de Freitas, Dueling Network Architectures for Deep Reinforcement
+Learning, ICML 2016 (https://arxiv.org/abs/1511.06581).
+
+`diff recipes/dqn_cartpole.py recipes/dueling_dqn_cartpole.py` shows the idea: the head of the network. All settings are
+those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers. In the source value and advantage
+have a hidden layer each; here they share both layers, so that the network has the size of its sibling.
+
+    python recipes/dueling_dqn_cartpole.py
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import fire
+import numpy as np
+
+from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
+from common.lazy import keras, tf
+from common.losses import huber
+from common.networks import mlp
+from common.replay import ReplayBuffer
+from common.run import Run, due, finite
+from envs.checked import make_vec
+from envs.repeatable import Repeatable
+
+
+def build_q_network(obs_size, num_actions, hidden_units):
+    """Observations [B, D] → q of every action, [B, A], the sum of a value and of advantages whose mean is 0."""
+    obs = keras.Input((obs_size,))
+    hidden = mlp(obs, (hidden_units, hidden_units), activation="relu")
+    value = keras.layers.Dense(1, name="value")(hidden)  # [B, 1]
+    return keras.Model(obs, dueling(value, keras.layers.Dense(num_actions, name="advantage")(hidden)), name="q_network")
+
+
+def dueling(value, advantage):
+    """Keras tensors: value [B, 1], advantage [B, A] → q [B, A]."""
+    column = keras.layers.Reshape((-1, 1))(advantage)  # [B, A, 1]
+    mean = keras.layers.GlobalAveragePooling1D()(column)  # [B, 1], a layer: older versions of Keras load no bare mean
+    return keras.layers.Add(name="q")([value, keras.layers.Subtract()([advantage, mean])])
+
+
+def td_target(reward, discount, next_q):
+    """reward [B], discount [B] (0 where terminated), next_q [B, A] → reward plus the discounted best of next_q, [B]."""
+    best = tf.reduce_max(next_q, axis=-1)  # [B]
+    assert reward.shape == discount.shape == best.shape
+    return reward + discount * best
+
+
+def make_act(model):
+    """Compiled: obs [N, D] → the action with the highest q, [N]."""
+
+    @tf.function
+    def act(obs):
+        return tf.argmax(model(obs), axis=-1)
+
+    return act
+
+
+def make_update(model, target_model, optimizer, gamma):
+    """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(jit_compile=True)
+    def update(obs, action, reward, next_obs, terminated):
+        total = 0.0
+        for k in tf.range(len(obs)):
+            # (3) Target.
+            y = td_target(reward[k], gamma * (1 - terminated[k]), target_model(next_obs[k]))  # [B]
+            # (4) Regress.
+            with tf.GradientTape() as tape:
+                q = tf.gather(model(obs[k]), action[k], axis=1, batch_dims=1)  # [B, A] → [B]
+                assert q.shape == y.shape
+                loss = tf.reduce_mean(huber(y - q))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            total += loss
+        return total / len(obs)
+
+    return update
+
+
+def linear(step, start, end, steps):
+    """From `start` at step 0 linearly to `end` at step `steps`, and constant from there on."""
+    return float(np.interp(step, [0, steps], [start, end]))
+
+
+@validated
+def train(
+    env_id: str = "CartPole-v1",
+    episodes: Count = 10_000,
+    seed: Seed = 0,
+    logdir: str = "",
+    resume: bool = False,
+    env_kwargs: dict = None,
+    steps: Count = 50_000,
+    num_envs: Size = 8,
+    hidden_units: Size = 256,
+    learning_rate: Positive = 2.3e-3,
+    learning_rate_decay_steps: Count = 50_000,
+    buffer_size: Count = 100_000,
+    learning_starts: Natural = 1_000,
+    epsilon_final: Probability = 0.04,
+    epsilon_decay_steps: Count = 8_000,
+    train_interval: Count = 256,
+    minibatches: Size = 128,
+    batch_size: Size = 64,
+    gamma: Probability = 0.99,
+    target_interval: Count = 128,
+    eval_interval: Natural = 10_000,
+    eval_episodes: Natural = 100,
+    save_interval: Count = 10_000,
+) -> Path:
+    """Train a Dueling Deep Q-Network on vectors and save it as a Keras model.
+
+    Args:
+        env_id: an environment with vector observations and discrete actions.
+        episodes: largest number of games; games that end in the same step as the last one count, too.
+        seed: random seed of the network, the environments, exploration and sampling.
+        logdir: folder of the run; runs/dueling_dqn_cartpole/<date-time> if empty.
+        resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
+        steps: environment steps, over all environments together.
+        num_envs: games played side by side.
+        hidden_units: width of both hidden layers.
+        learning_rate: initial learning rate of Adam.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
+        buffer_size: capacity of the replay memory, in steps.
+        learning_starts: steps before the first update.
+        epsilon_final: probability of a random action after the decay.
+        epsilon_decay_steps: steps in which the probability of a random action falls linearly from 1 to epsilon_final.
+        train_interval: steps between two rounds of updates.
+        minibatches: updates in a round, compiled into one call.
+        batch_size: transitions per update.
+        gamma: discount factor per step.
+        target_interval: updates between two copies into the target network.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: greedy games per evaluation; 0 means no evaluation.
+        save_interval: steps between two saves.
+    """
+    run = Run("dueling_dqn_cartpole", locals(), columns=("epsilon", "mean_loss"))
+    if max(learning_starts, 1) > buffer_size:
+        raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
+    make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
+    envs = Repeatable(make_envs(num_envs))
+    obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
+    memory = ReplayBuffer(buffer_size, obs_space, envs.single_action_space)
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units) for _ in range(2))
+    target_model.set_weights(model.get_weights())
+    optimizer = keras.optimizers.Adam(learning_rate)
+    act, update = make_act(model), make_update(model, target_model, optimizer, gamma)
+    obs, _ = envs.reset(seed=int(rng.integers(2**31)))
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
+    carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
+
+    with closing(envs), run:
+        while run.episode < episodes and carry.step < steps and not run.interrupted:
+            # (1) Act.
+            epsilon = linear(carry.step, 1.0, epsilon_final, epsilon_decay_steps)
+            explore = rng.random(num_envs) < epsilon
+            action = np.where(explore, rng.integers(num_actions, size=num_envs), act(carry.obs))
+            next_obs, reward, terminated, truncated, _ = envs.step(action)
+            playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
+            carry.step += int(playing.sum())
+
+            # (2) Remember.
+            memory.add(*(rows[playing] for rows in (carry.obs, action, reward, next_obs, terminated)))
+            carry.obs = next_obs
+
+            # Learn from what is remembered.
+            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+                optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
+                carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
+                # (5) Copy.
+                carry.updates += minibatches
+                if due(carry.updates, target_interval, minibatches):
+                    target_model.set_weights(model.get_weights())
+
+            # Report.
+            run.log_steps(carry.step, reward, playing, carry.ended, epsilon=epsilon, mean_loss=carry.loss)
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
+
+    run.evaluate(make_envs, eval_episodes)
+    run.tell()
+    return run.dir
+
+
+if __name__ == "__main__":
+    fire.Fire(strict(train))
