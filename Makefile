@@ -41,6 +41,7 @@ TORCH ?= torch
 bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/replay_memory.py
+	$(BIN)/python benchmarks/sum_tree.py
 	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/dqn_breakdown.py
