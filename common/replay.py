@@ -252,10 +252,13 @@ class FrameReplayBuffer:
         Raises:
             ValueError: nothing to sample yet.
         """
-        slots, envs = self._draw(batch_size, rng)
-        reward = np.zeros(batch_size, np.float32)
-        discount = np.ones(batch_size, np.float32)
-        going = np.ones(batch_size, bool)
+        return self._transitions(*self._draw(batch_size, rng))
+
+    def _transitions(self, slots, envs):
+        """`FrameBatch` of the transitions that begin at `slots` of `envs`, [B] each."""
+        reward = np.zeros(len(slots), np.float32)
+        discount = np.ones(len(slots), np.float32)
+        going = np.ones(len(slots), bool)
         next_slots = slots.copy()
         for _ in range(self.n_step):
             reward += np.where(going, discount * self.reward[next_slots, envs], 0)
@@ -335,3 +338,80 @@ class FrameReplayBuffer:
         for name, array in self._arrays().items():
             array[:size] = state[name]
         self.position, self.size = position, size
+
+
+class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
+    """A `FrameReplayBuffer` that draws transitions in proportion to their priorities (Schaul et al. 2016).
+
+    A new transition gets the largest priority so far. One that may not be drawn has none, because its environment only
+    reset, because its n steps are not over, or because the ring has lost frames of its stack. So every draw is valid,
+    and the probabilities are exact. The row of a transition is slot * num_envs + environment.
+    """
+
+    def add(self, obs, action, reward, terminated, ended):
+        """Store one step of every environment; see `FrameReplayBuffer.add`."""
+        newest, length = self.position, len(self.frames)
+        super().add(obs, action, reward, terminated, ended)
+        self._prioritize(newest, 0)
+        if self.size > self.n_step:
+            complete = (newest - self.n_step) % length
+            self._prioritize(complete, np.where(self.resetting[complete], 0, self.largest))
+        if self.size == length:
+            for frames_before in range(self.stack - 1):
+                slot = (self.position + frames_before) % length
+                self._prioritize(slot, 0, self.age[slot] > frames_before)
+
+    def _prioritize(self, slot, priority, which=True):
+        """Set the priority of one slot, in the environments where `which` is true."""
+        num_envs = self.frames.shape[1]
+        which, priority = np.broadcast_to(which, num_envs), np.broadcast_to(priority, num_envs)
+        self.tree.set(slot * num_envs + np.flatnonzero(which), priority[which])
+
+    def sample(self, batch_size, rng):
+        """Draw transitions by priority, one from each of `batch_size` equal parts of the total.
+
+        Args:
+            batch_size: B.
+            rng: numpy Generator.
+
+        Returns:
+            (FrameBatch, rows [B] for `set_priorities`, probability of each [B])
+
+        Raises:
+            ValueError: nothing to sample yet.
+        """
+        rows = self.tree.sample(batch_size, rng)
+        probability = self.tree.priorities[rows] / self.tree.total
+        return self._transitions(*np.divmod(rows, self.frames.shape[1])), rows, probability
+
+    def set_priorities(self, rows, priorities):
+        """New priorities [B], above 0, of the rows [B] that were drawn since the last `add`."""
+        self.tree.set(rows, priorities)
+        self.largest = max(self.largest, float(np.max(priorities)))
+
+    def flush(self):
+        """Forget everything, the priorities too."""
+        super().flush()
+        self.tree, self.largest = SumTree(self.action.size), 1.0
+
+    def is_ready(self, steps):
+        """Whether `steps` steps, over all environments together, are stored, and at least one whole transition."""
+        return super().is_ready(steps) and self.tree.total > 0
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays when full."""
+        return super().nbytes + self.tree.nodes.nbytes
+
+    def state(self):
+        """What `load` needs, as a dict of arrays."""
+        return {**super().state(), **self.tree.state(), "largest": np.array(self.largest)}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        largest = float(state["largest"])
+        if not 0 < largest < np.inf:
+            raise ValueError(f"a largest priority of {largest}")
+        super().load(state)
+        self.tree.load(state)
+        self.largest = largest

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.replay import FrameReplayBuffer, ReplayBuffer, SumTree
+from common.replay import FrameReplayBuffer, PrioritizedFrameReplayBuffer, ReplayBuffer, SumTree
 
 
 def vector_buffer(capacity):
@@ -333,3 +333,103 @@ def test_sum_tree_continues_where_another_stopped():
     assert state["priorities"][0] != 5  # a copy
     copy.load(tree.state())
     np.testing.assert_array_equal(copy.nodes, tree.nodes)  # bit for bit, the sums too
+
+
+def may_be_drawn(buffer):
+    """Which transitions a frame buffer may draw, [length, num_envs]: told from its flags, slot by slot."""
+    allowed = np.zeros(buffer.action.shape, bool)
+    for position in range(buffer.size - buffer.n_step):
+        slot = (buffer.position - buffer.size + position) % len(allowed)
+        allowed[slot] = ~buffer.resetting[slot] & (buffer.age[slot] <= position)
+    return allowed
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_just_the_transitions_that_may_be_drawn_have_a_priority(num_envs, n_step):
+    games = Games(num_envs, 4, seed=n_step)
+    buffer = PrioritizedFrameReplayBuffer(16 * num_envs, num_envs, games.hw, 4, n_step, 0.9)
+    rng, resets = np.random.default_rng(0), 0
+    for t in range(90):  # the ring wraps five times
+        if t in (5, 40):
+            buffer.abandon_games()
+        buffer.add(*games.step()[:5])
+        np.testing.assert_array_equal(buffer.tree.priorities.reshape(-1, num_envs) > 0, may_be_drawn(buffer))
+        assert buffer.is_ready(1) == may_be_drawn(buffer).any()
+        if buffer.is_ready(1):
+            batch, rows, probability = buffer.sample(8, rng)
+            slots, envs = np.divmod(rows, num_envs)
+            np.testing.assert_array_equal(batch.action, buffer.action[slots, envs])
+            np.testing.assert_array_equal(batch.obs[:, -1], buffer.frames[slots, envs])
+            np.testing.assert_allclose(probability, buffer.tree.priorities[rows] / buffer.tree.priorities.sum())
+            buffer.set_priorities(rows, rng.random(8) + 0.01)
+            resets += buffer.resetting.any()
+    assert resets > 40  # there were steps to leave out
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("steps", [7, 40, 131])
+def test_prioritized_frame_buffer_with_equal_priorities_draws_what_the_uniform_one_draws(n_step, steps):
+    games, buffers = Games(3, 4, seed=steps), []
+    for kind in (FrameReplayBuffer, PrioritizedFrameReplayBuffer):
+        buffers.append(kind(90, 3, games.hw, 4, n_step, 0.9))
+    for _ in range(steps):
+        transition = games.step()[:5]
+        for buffer in buffers:
+            buffer.add(*transition)
+    uniform = buffers[0].sample(4000, np.random.default_rng(1))
+    prioritized, rows, probability = buffers[1].sample(4000, np.random.default_rng(1))
+    drawn = [
+        {tuple(np.concatenate([np.ravel(part) for part in row]).tolist()) for row in zip(*batch, strict=True)}
+        for batch in (uniform, prioritized)
+    ]
+    assert drawn[0] == drawn[1]  # Games numbers its frames, so two transitions never look the same
+    assert len(set(rows)) == len(drawn[1]) == round(1 / probability[0]) and np.ptp(probability) == 0
+
+
+def steps_of_one_env(buffer, frames):
+    for frame in frames:
+        obs = np.array([max(frame - 1, 0), frame], np.uint8).reshape(1, 2, 1, 1)
+        buffer.add(obs, [0], [frame], np.array([False]), np.array([False]))
+
+
+def test_new_transitions_get_the_largest_priority_so_far_and_drawn_ones_their_own():
+    buffer = PrioritizedFrameReplayBuffer(8, 1, (1, 1), stack=2, n_step=2, gamma=0.5)
+    steps_of_one_env(buffer, [1, 2, 3])
+    assert buffer.tree.priorities.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]  # the others wait for their second step
+    batch, rows, probability = buffer.sample(1, np.random.default_rng(0))
+    assert batch.reward == [1 + 0.5 * 2] and rows == [0] and probability == [1]
+    buffer.set_priorities(rows, [4.0])
+    steps_of_one_env(buffer, [4])
+    buffer.set_priorities(np.array([0]), np.array([0.5]))
+    steps_of_one_env(buffer, [5])
+    assert buffer.tree.priorities.tolist() == [0.5, 4, 4, 0, 0, 0, 0, 0]
+    _, rows, probability = buffer.sample(1000, np.random.default_rng(0))
+    assert {*zip(rows, probability, strict=True)} == {(0, 0.5 / 8.5), (1, 4 / 8.5), (2, 4 / 8.5)}
+    # The ring is full with 8 and then overwrites 1: the stack of 2 is no longer whole, and 1 has no transition.
+    steps_of_one_env(buffer, [6, 7, 8, 9])
+    assert buffer.tree.priorities.tolist() == [0, 0, 4, 4, 4, 4, 4, 0]
+
+
+def test_prioritized_frame_buffer_continues_where_another_stopped():
+    games, rng = Games(2, 4, seed=0), np.random.default_rng(0)
+    buffer, copy = (PrioritizedFrameReplayBuffer(40, 2, games.hw, n_step=3) for _ in range(2))
+    for _ in range(33):
+        buffer.add(*games.step()[:5])
+        if buffer.is_ready(20):
+            buffer.set_priorities(buffer.sample(5, rng)[1], 3 * rng.random(5))
+    assert buffer.largest > 1
+    copy.load({name: array.copy() for name, array in buffer.state().items()})
+    for _ in range(25):
+        transition = games.step()[:5]
+        for one in (buffer, copy):
+            one.add(*transition)
+        (*batch, rows, p), (*twin, twin_rows, q) = (one.sample(6, np.random.default_rng(3)) for one in (buffer, copy))
+        for x, y in zip([*batch[0], rows, p], [*twin[0], twin_rows, q], strict=True):
+            np.testing.assert_array_equal(x, y)
+    state = buffer.state()
+    for wrong in ({"priorities": state["priorities"][1:]}, {"largest": np.array(np.nan)}, {"largest": np.array(0.0)}):
+        with pytest.raises(ValueError):
+            copy.load({**state, **wrong})
+    buffer.flush()
+    assert len(buffer) == 0 and buffer.tree.total == 0 and buffer.largest == 1 and not buffer.is_ready(1)
