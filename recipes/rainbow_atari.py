@@ -87,9 +87,9 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
     frames = keras.Input(obs_shape, dtype="uint8")
     features = nature_cnn(frames)  # [B, 512]
     bound = features.shape[-1] ** -0.5
-    start = keras.initializers.RandomUniform(-bound, bound) if sigma else None  # of a noisy layer
+    start = keras.initializers.RandomUniform(-bound, bound) if sigma else "glorot_uniform"
     units = (num_actions + dueling) * atoms
-    head = dense(units, "head", start)(features)
+    head = keras.layers.Dense(units, kernel_initializer=start, name="head")(features)
     logits = keras.layers.Reshape((num_actions + dueling, atoms))(head)
     if dueling:
         value = keras.layers.Cropping1D((0, num_actions))(logits)  # [B, 1, K]
@@ -103,15 +103,11 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
         mean_of.set_weights([np.reshape(support, (atoms, 1))])
     outputs = [keras.layers.Reshape((num_actions,), name="q")(q), logits]
     if sigma:
-        outputs.append(dense(units, "sigma", keras.initializers.Constant(sigma * bound))(features))
+        start = keras.initializers.Constant(sigma * bound)
+        outputs.append(
+            keras.layers.Dense(units, kernel_initializer=start, bias_initializer=start, name="sigma")(features)
+        )
     return keras.Model(frames, outputs, name="q_network")
-
-
-def dense(units, name, initializer):
-    """A dense layer whose weights and biases begin alike, or as Keras has it where the initializer is None."""
-    if initializer is None:
-        return keras.layers.Dense(units, name=name)
-    return keras.layers.Dense(units, name=name, kernel_initializer=initializer, bias_initializer=initializer)
 
 
 def build_optimizer(name, learning_rate):
