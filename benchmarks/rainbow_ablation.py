@@ -63,7 +63,8 @@ def measured(folder, goal):
     reached = np.flatnonzero((means >= goal) & (games["episode"] >= GAMES))
     score = float(np.mean(json.loads((folder / "evaluation.json").read_text())["scores"]))
     steps = int(games["step"][reached[0]]) if len(reached) else None
-    return {"steps": steps, "score": score, "curve": [games["step"].tolist(), means.round(3).tolist()]}
+    made_by = json.loads((folder / "config.json").read_text())["git_commit"]
+    return {"steps": steps, "score": score, "git_commit": made_by, "curve": [games["step"], means]}
 
 
 def table(results, goal):
@@ -104,12 +105,11 @@ def ablate(world, seeds=3):
             folder = ROOT / "runs" / "rainbow_ablation" / world / f"{name.replace(' ', '_')}_{seed}"
             results[name].append(measured(trained({**settings, **changes, "seed": seed}, folder), goal))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    about = f"`python benchmarks/rainbow_ablation.py {world} --seeds={seeds}`, {processor()}, commit {commit()}"
-    write_text(
-        RESULTS / f"{world}.md", f"{table(results, goal)}\n\nMade by {about}. Steps: median (lowest to highest).\n"
-    )
-    numbers = {name: [{key: run[key] for key in ("steps", "score")} for run in runs] for name, runs in results.items()}
-    write_json(RESULTS / f"{world}.json", {"settings": settings, "goal": goal, "git_commit": commit(), "runs": numbers})
+    about = f"Made by `python benchmarks/rainbow_ablation.py {world} --seeds={seeds}` on {processor()}."
+    write_text(RESULTS / f"{world}.md", f"{table(results, goal)}\n\n{about} Steps: median (lowest to highest).\n")
+    kept = ("steps", "score", "git_commit")
+    numbers = {name: [{key: run[key] for key in kept} for run in runs] for name, runs in results.items()}
+    write_json(RESULTS / f"{world}.json", {"settings": settings, "goal": goal, "runs": numbers})
     draw(results, goal, RESULTS / f"{world}.png")
     print(table(results, goal))
 
