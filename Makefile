@@ -47,6 +47,8 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py
+	$(BIN)/python benchmarks/rainbow_speed.py
+	$(BIN)/python benchmarks/rainbow_ablation.py probe
 	$(BIN)/python benchmarks/frozenlake_errata.py exact
 	$(BIN)/python benchmarks/frozenlake_errata.py table
 	$(BIN)/python benchmarks/frozenlake_errata.py network

@@ -15,6 +15,7 @@ from common.lazy import keras, tf
 from common.saved import load_policy
 from envs.probes import _PixelChoice
 from recipes import rainbow_atari
+from recipes.export import export
 from recipes.play import play
 from recipes.rainbow_atari import (
     build_optimizer,
@@ -442,6 +443,8 @@ np.save("q.npy", keras.models.load_model("run/model.keras")(np.load("obs.npy"))[
     np.testing.assert_allclose(np.load(tmp_path / "q.npy"), q, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(policy(obs), q, rtol=1e-5, atol=1e-5)
     assert len(play(run=str(folder), episodes=2).returns) == 2
+    export(run=str(folder), out=str(tmp_path / "saved"))  # compares the actions of both
+    assert (tmp_path / "saved").is_dir()
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for refused, said in [
