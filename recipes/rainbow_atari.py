@@ -38,8 +38,9 @@ shows the six improvements and nothing else.
     python recipes/rainbow_atari.py --env_id=ALE/Pong-v5 --episodes=380 --learning_rate=2e-4 --train_interval=8 \
         --eval_episodes=20
 
-This is the run that corresponds to the one in recipes/dqn_atari.py; it has not been made yet. What each part is worth
-on the image probe is in book/results/rainbow_atari (benchmarks/rainbow_ablation.py).
+This run corresponds to the one in recipes/dqn_atari.py and has not been made yet; benchmarks/rainbow_ablation.py makes
+it, and leaves out each part in turn. On the image probe the greedy score is 4.00 of 4 after 320 games on three of three
+seeds (book/results/rainbow_atari, 2 cores of an AMD EPYC).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
 memory is lost, too, and fills again before learning continues.
@@ -65,7 +66,7 @@ from common.run import Run, due, finite
 from envs.atari import atari_settings, make_atari
 
 COLUMNS = ("epsilon", "mean_max_q", "mean_loss")  # of episodes.csv
-Atoms = Annotated[int, Range(2, 1001)]  # two of them have a distance
+Atoms = Annotated[int, Range(2, 201)]  # two have a distance; the projection compares each with each
 Limit = Annotated[float, Range(1e-3, 1e6)]
 
 
