@@ -25,21 +25,21 @@ Differs from the text in (book/rainbow_atari.md):
                 here                                      text
     noise       in the head; the same for V and A         in all dense layers, V and A apart
     streams     share their hidden layer of 512           a hidden layer of 512 each
-    optimizer   Adam 1e-4, epsilon 1e-7                   Adam 6.25e-5, epsilon 1.5e-4
     beta        0.4 to 1 in 1,000,000 steps               0.4 to 1 in 50,000,000
+    optimizer   Adam 1e-4, epsilon 1e-7                   Adam 6.25e-5, epsilon 1.5e-4
     copy        every 250 updates (1,000 steps)           every 8,000 steps
     memory      100,000 steps                             1,000,000 steps
     learning    starts after 10,000 steps                 starts after 20,000 steps
     start       0 to 29 idle frames, one may press FIRE   0 to 30 idle frames
 
-All but the first two are those of recipes/dqn_atari.py, so that `diff recipes/dqn_atari.py recipes/rainbow_atari.py`
-shows the six improvements and nothing else.
+The last five are as in recipes/dqn_atari.py, so that `diff recipes/dqn_atari.py recipes/rainbow_atari.py` shows the six
+improvements and nothing else.
 
     python recipes/rainbow_atari.py --env_id=ALE/Pong-v5 --episodes=380 --learning_rate=2e-4 --train_interval=8 \
         --eval_episodes=20
 
-This run corresponds to the one in recipes/dqn_atari.py and has not been made yet; benchmarks/rainbow_ablation.py makes
-it, and leaves out each part in turn. On the image probe the greedy score is 4.00 of 4 after 320 games on three of three
+This run corresponds to the one in recipes/dqn_atari.py and has not been made yet. `benchmarks/rainbow_ablation.py pong`
+makes it, and leaves out each part in turn. On the image probe the greedy score is 4.00 of 4 after 320 games on three of three
 seeds (book/results/rainbow_atari, 2 cores of an AMD EPYC).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
