@@ -39,8 +39,8 @@ improvements and nothing else.
         --eval_episodes=20
 
 This run corresponds to the one in recipes/dqn_atari.py and has not been made yet. `benchmarks/rainbow_ablation.py pong`
-makes it, and leaves out each part in turn. On the image probe the greedy score is 4.00 of 4 after 320 games on three of three
-seeds (book/results/rainbow_atari, 2 cores of an AMD EPYC).
+makes it, and leaves out each part in turn. On the image probe the greedy score is 4.00 of 4 after 320 games on three of
+three seeds (book/results/rainbow_atari, 2 cores of an AMD EPYC).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
 memory is lost, too, and fills again before learning continues.
