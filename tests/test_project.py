@@ -98,6 +98,7 @@ SIBLINGS = {
     ("reinforce_cartpole", "reinforce_dropout_cartpole"): 20,
     ("actor_critic_cartpole", "actor_critic_two_networks"): 30,
     ("nfq_gridworld", "dqn_gridworld"): 30,
+    ("q_learning_cliffwalking", "sarsa_cliffwalking"): 24,
 }
 
 
