@@ -23,7 +23,7 @@ KINDS = {
         lambda env: isinstance(env.observation_space, Box) and len(env.observation_space.shape) == 1,
     ),
     "numbers": (
-        f"numbers of at most {MOST_STATES:,} states from 0 on are wanted, or tuples of such numbers, "
+        f"numbers of states from 0 on are wanted, or tuples of numbers, at most {MOST_STATES:,} states; "
         "gymnasium.wrappers.DiscretizeObservation or TransformObservation makes them",
         lambda env: 0 < math.prod(radix(env.observation_space)) <= MOST_STATES,
     ),

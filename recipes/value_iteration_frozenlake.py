@@ -120,8 +120,7 @@ def train(
     """
     if method == "policy" and gamma == 1:
         raise UsageError("--method=policy needs --gamma below 1: a policy whose games never end may have no value at 1")
-    own = {"max_episode_steps": max_steps}
-    run = Run("value_iteration_frozenlake", locals(), ("change", "start_value"), own)
+    run = Run("value_iteration_frozenlake", locals(), ("change", "start_value"), {"max_episode_steps": max_steps})
     env = make(env_id, "numbers", run.env_kwargs)
     make_envs = partial(make_vec, env_id, kind="numbers", env_kwargs=run.env_kwargs)
     probability, reward = transition_arrays(env)

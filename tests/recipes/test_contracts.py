@@ -32,8 +32,8 @@ QUICK = {
     "q_network_frozenlake": {"episodes": 24, "num_envs": 4, "save_interval": 40, **EVALUATED, "eval_interval": 50},
     "value_iteration_frozenlake": {"episodes": 40, "save_interval": 200, **EVALUATED},
     "monte_carlo_blackjack": {"episodes": 400, "num_envs": 20, "save_interval": 70, **EVALUATED},
-    "q_learning_cliffwalking": {"episodes": 24, "max_steps": 60, "save_interval": 150, **EVALUATED},
-    "sarsa_cliffwalking": {"episodes": 24, "max_steps": 60, "save_interval": 150, **EVALUATED},
+    "q_learning_cliffwalking": {"episodes": 24, "max_steps": 60, "save_interval": 50, **EVALUATED},
+    "sarsa_cliffwalking": {"episodes": 24, "max_steps": 60, "save_interval": 50, **EVALUATED},
     "neural_evolutionary_agent": {
         "episodes": 80, "num_trajectory_rollouts": 20, "save_interval": 1, **EVALUATED, "eval_interval": 1500,
     },
