@@ -26,8 +26,8 @@ def letters(env):
     world = env.unwrapped
     if isinstance(world, FrozenLakeEnv):
         return ["".join(cell.decode() for cell in row) for row in world.desc]
-    cells = np.where(world._cliff, "C", "F")
-    cells[-1, 0], cells[-1, -1] = "S", "G"
+    cells = np.full(world.shape, "F")
+    cells[-1, 0], cells[-1, 1:-1], cells[-1, -1] = "S", "C", "G"
     return ["".join(row) for row in cells]
 
 
