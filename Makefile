@@ -52,6 +52,8 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/frozenlake_errata.py exact
 	$(BIN)/python benchmarks/frozenlake_errata.py table
 	$(BIN)/python benchmarks/frozenlake_errata.py network
+	$(BIN)/python benchmarks/cliffwalking.py online
+	$(BIN)/python benchmarks/cliffwalking.py variants
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare
 	$(BIN)/python benchmarks/reinforce_errata.py speed

@@ -48,6 +48,8 @@ def test_the_notebook_trains_shows_trains_on_and_plays(tmp_path):
 
 def test_the_pages_name_only_what_exists():
     for page in (ROOT / "book").glob("*.md"):
-        named = re.findall(r"\b(?:recipes|benchmarks|common|envs|book|tests|models)/[\w/.-]+\.\w+", page.read_text())
+        named = re.findall(
+            r"(?<!\.net/)\b(?:recipes|benchmarks|common|envs|book|tests|models)/[\w/.-]+\.\w+", page.read_text()
+        )
         for name in named:
             assert (ROOT / name).exists(), f"{page.name}: {name}"
