@@ -19,6 +19,14 @@ Differs from the source in (book/cliffwalking.md):
     games        truncated after 1,000 steps             end at the goal alone
 
     python recipes/q_learning_cliffwalking.py
+
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    mean return of 100 greedy games  -13
+    games                            500
+    steps                            10,450 (10,428 to 10,673)
+    training                         0.284 (0.272 to 0.331) s
+    whole process                    5.72 (5.67 to 5.79) s
 """
 
 from __future__ import annotations

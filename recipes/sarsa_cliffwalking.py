@@ -18,6 +18,14 @@ Differs from the source in (book/cliffwalking.md):
     games        truncated after 1,000 steps             end at the goal alone
 
     python recipes/sarsa_cliffwalking.py
+
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    mean return of the last 100 games of training  -26.09, -27.65, -31.02, -24.79, -20.43
+    games                                          500
+    steps                                          12,585 (12,286 to 16,519)
+    training                                       0.42 (0.318 to 0.933) s
+    whole process                                  5.97 (5.8 to 6.55) s
 """
 
 from __future__ import annotations

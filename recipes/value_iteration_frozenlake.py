@@ -18,6 +18,21 @@ Differs from the source in (book/value_iteration_frozenlake.md):
     evaluation   of a policy by a linear system          by sweeps until they change little
 
     python recipes/value_iteration_frozenlake.py
+
+Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+
+    exact probability of success of the greedy policy  0.7402
+    games                                              504
+    steps                                              22,149 (21,807 to 22,930)
+    training                                           1.808 (1.393 to 2.278) s
+    whole process                                      8.88 (7.71 to 9.86) s
+
+    --method=policy
+    exact probability of success of the greedy policy  0.7402
+    games                                              7
+    steps                                              193 (93 to 297)
+    training                                           0.011 (0.01 to 0.016) s
+    whole process                                      6.88 (5.83 to 8.71) s
 """
 
 from __future__ import annotations
