@@ -41,14 +41,19 @@ TORCH ?= torch
 bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/replay_memory.py
+	$(BIN)/python benchmarks/sum_tree.py
 	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py
+	$(BIN)/python benchmarks/rainbow_speed.py
+	$(BIN)/python benchmarks/rainbow_ablation.py probe
 	$(BIN)/python benchmarks/frozenlake_errata.py exact
 	$(BIN)/python benchmarks/frozenlake_errata.py table
 	$(BIN)/python benchmarks/frozenlake_errata.py network
+	$(BIN)/python benchmarks/cliffwalking.py online
+	$(BIN)/python benchmarks/cliffwalking.py variants
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare
 	$(BIN)/python benchmarks/reinforce_errata.py speed

@@ -42,6 +42,16 @@ def last_generation(run):
     return evaluation(run)["generation_mean"][-1]
 
 
+def online(run):
+    """Mean return of the last 100 games of training."""
+    return read_episodes(run)["episode_return"][-100:].mean()
+
+
+def as_published(run):
+    """Share of the 200 cells of figure 5.2 on which the greedy policy is the book's."""
+    return evaluation(run)["same_as_published"]
+
+
 def shortest(run):
     """Share of the goals reached by a shortest way."""
     found = evaluation(run)
@@ -63,6 +73,11 @@ GOALS = {
     "q_table_frozenlake": ("q_table_frozenlake", [], success, 0.7401),
     "q_table_frozenlake, gamma 0.95": ("q_table_frozenlake", ["--gamma=0.95"], success, 0.7297),
     "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70),
+    "value_iteration_frozenlake": ("value_iteration_frozenlake", [], success, 0.7401),
+    "value_iteration_frozenlake, policy": ("value_iteration_frozenlake", ["--method=policy"], success, 0.7401),
+    "monte_carlo_blackjack": ("monte_carlo_blackjack", [], as_published, 0.95),
+    "q_learning_cliffwalking": ("q_learning_cliffwalking", [], mean_score, -13),
+    "sarsa_cliffwalking": ("sarsa_cliffwalking", [], online, -40),
     "neural_evolutionary_agent": ("neural_evolutionary_agent", [], last_generation, 0.95),
     "reinforce_cartpole": ("reinforce_cartpole", [], mean_score, 475),
     "reinforce_dropout_cartpole": ("reinforce_dropout_cartpole", [], mean_score, 475),
@@ -193,6 +208,9 @@ def in_page(text, results):
 def in_docstring(text, results, recipe):
     """A recipe with the paragraphs after the line "Five seeds …:" in its docstring made anew."""
     lines = text.splitlines()
+    if not any(line.startswith("Five seeds") for line in lines):  # a new recipe: at the end of its docstring
+        last = lines.index('"""')
+        lines[last:last] = ["", "Five seeds"]
     start = next(i for i, line in enumerate(lines) if line.startswith("Five seeds"))
     end = next(i for i in range(start + 1, len(lines)) if lines[i] and not lines[i].startswith("    "))
     processors, _ = machine({name: runs for name, runs in results.items() if GOALS[name][0] == recipe})

@@ -5,7 +5,7 @@ again here, it is book/results/dqn_atari_pong's; its card is. A network that was
 repository is written again so that Keras 3.10 and newer load it; its weights stay. Refuses a tree with changes that no
 commit holds.
 
-    python benchmarks/model_cards.py [names of models to make anew ... | all]
+    python benchmarks/model_cards.py [names of models to make anew ... | all | scores, which only plays the games again]
 """
 
 import json
@@ -16,12 +16,16 @@ import tempfile
 from pathlib import Path
 
 import fire
+import numpy as np
 from five_seeds import clean_tree
 
 from common.evaluation import evaluate, make_greedy
 from common.files import drop_unused_arguments, read_episodes, replacing, write_text
+from common.machine import commit
 from common.saved import load_policy
+from envs.checked import make
 from envs.remake import remake
+from envs.tabular import greedy_policy, success_probability
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
@@ -74,19 +78,28 @@ def score(name, env_id, env_kwargs, epsilon):
     }  # fmt: skip
 
 
+def judged(name, env_id, env_kwargs):
+    """100 games for each way to score a model, and of a frozen lake the exact probability of success."""
+    ways = SCORED.get(name, GREEDY)
+    scores = [{**score(name, env_id, {**env_kwargs, **new}, epsilon), **new} for epsilon, new in ways]
+    found = {"scores": scores, "scored_at": commit()}
+    env = make(env_id, "numbers", env_kwargs) if env_id.startswith("FrozenLake") else None
+    if env:
+        q = load_policy(MODELS / f"{name}.keras", env.observation_space, env.action_space)(np.arange(16))
+        policy = greedy_policy(np.array(q))
+        found["success_probability"] = success_probability(env.unwrapped.P, policy, env.spec.max_episode_steps)
+    return found
+
+
 def card(name, run, command):
-    """What there is to know of a model, from its run's folder and 100 games for each way to score it."""
+    """What there is to know of a model, from its run's folder and its games."""
     config, episodes = json.loads((run / "config.json").read_text()), read_episodes(run)
     env_id, env_kwargs = config["arguments"]["env_id"], config.get("env_kwargs", {})
-    noted = json.loads((run / "evaluation.json").read_text())
-    exact = {key: noted[key] for key in ("success_probability",) if key in noted}
-    scores = SCORED.get(name, GREEDY)
     return {
         "recipe": config["recipe"],
         "env_id": env_id,
         "env_kwargs": env_kwargs,
-        "scores": [{**score(name, env_id, {**env_kwargs, **new}, epsilon), **new} for epsilon, new in scores],
-        **exact,
+        **judged(name, env_id, env_kwargs),
         "seed": config["arguments"]["seed"],
         "steps": int(episodes["step"][-1]),
         "minutes": round(float(episodes["seconds"][-1]) / 60, 2),
@@ -113,8 +126,8 @@ def row(name, card):
     return f"| `{name}.keras` | `{where}` | {scored} | {trained} | `{card['command']}` |"
 
 
-def make(*again):
-    """Make what is missing or named, or `all`."""
+def main(*again):
+    """Make what is missing or named, or `all`; or judge what is there: `scores`."""
     again = {*SMALL, "dqn_atari_pong"} if again == ("all",) else again
     clean_tree()
     for name in SMALL:
@@ -130,6 +143,10 @@ def make(*again):
         shown = ("env_id", "episodes", "n_step", "learning_rate", "train_interval", "epsilon_decay_steps")
         command = " ".join(["python recipes/dqn_atari.py", *(f"--{key}={arguments[key]}" for key in shown)])
         write_text(pong, json.dumps(card("dqn_atari_pong", run, command), indent=2) + "\n")
+    for path in sorted(MODELS.glob("*.json")) if again == ("scores",) else ():
+        before = {name: value for name, value in json.loads(path.read_text()).items() if name != "score"}
+        found = {**before, **judged(path.stem, before["env_id"], before["env_kwargs"])}
+        write_text(path, json.dumps(found, indent=2) + "\n")
     for path in sorted(MODELS.glob("*.keras")):
         with replacing(path) as temporary:
             shutil.copy(path, temporary)
@@ -139,4 +156,4 @@ def make(*again):
 
 
 if __name__ == "__main__":
-    fire.Fire(make)
+    fire.Fire(main)

@@ -16,7 +16,7 @@ from common.lazy import import_matplotlib
 ARROWS = {(-1, 0): "↑", (0, 1): "→", (1, 0): "↓", (0, -1): "←", (0, 0): "·"}
 NAMES = {(-1, 0): "up", (0, 1): "right", (1, 0): "down", (0, -1): "left", (0, 0): "stay"}
 COMPASS = {(-1, 0): (0, 1), (0, 1): (1, 2), (1, 0): (2, 1), (0, -1): (1, 0), (0, 0): (0, 0)}
-LEFT_DOWN_RIGHT_UP = ((0, -1), (1, 0), (0, 1), (-1, 0))  # (dy, dx) of the actions on a frozen lake
+OVER = "GBHC"  # letters of cells where a game is over or starts again: no action is taken there
 
 
 def new_figure(width, height):
@@ -141,7 +141,28 @@ def plot_action_values(path, letters, q, moves, epsilon=0.0):
     save_figure(figure, path)
 
 
-def plot_policies(path, letters, policies, moves):
+def plot_sweeps(path, letters, values):
+    """State values after some sweeps, side by side, four in a row, in the same colours.
+
+    Args:
+        path: of the PNG.
+        letters: the map.
+        values: dict title → [height, width].
+    """
+    rows, (height, width) = -(-len(values) // 4), np.shape(next(iter(values.values())))
+    figure = new_figure(12, (3 * height / width + 0.6) * rows)
+    low, high = (f([f(v) for v in values.values()]) for f in (np.min, np.max))
+    table = figure.subplots(rows, 4, squeeze=False)
+    for axes, (title, v) in zip(table.flat, values.items(), strict=False):
+        drawn = _draw_values(axes, letters, v, "summer", low, high)
+        axes.set_title(title)
+    figure.colorbar(drawn, ax=table)
+    for axes in table.flat:
+        axes.set_visible(axes.has_data())
+    save_figure(figure, path)
+
+
+def plot_policies(path, letters, policies, moves, walk=()):
     """Policies side by side, an arrow in every free cell but the goal.
 
     Args:
@@ -149,28 +170,35 @@ def plot_policies(path, letters, policies, moves):
         letters: the map.
         policies: dict title → actions, [height, width].
         moves: (dy, dx) of each action.
+        walk: cells (y, x) through which a line is drawn.
     """
-    figure = new_figure(4 * len(policies), 4)
+    height, width = len(letters), len(letters[0])
+    figure = new_figure(max(4, width / 2) * len(policies), max(4 * height / width, 2.5) if width > height else 4)
     for axes, (title, actions) in zip(np.atleast_1d(figure.subplots(1, len(policies))), policies.items(), strict=True):
         _draw_map(axes, letters, corner=True)
+        axes.plot([x for _, x in walk], [y for y, _ in walk], color="C1", alpha=0.4, linewidth=6)
         for (y, x), action in np.ndenumerate(actions):
-            if letters[y][x] not in "#GBH":  # no action is taken in a wall or after the end
+            if letters[y][x] not in "#" + OVER:
                 axes.text(x, y, ARROWS[moves[action]], ha="center", va="center", fontsize=14)
         axes.set_title(title)
     save_figure(figure, path)
 
 
-def draw_lake(folder, letters, q):
-    """The pictures of the action values of a frozen lake.
+def draw_map(folder, letters, q, moves, path=()):
+    """The pictures of the action values of a world with a map.
 
     Args:
         folder: where to; action_values.png and policy.png.
         letters: the map, rows of letters.
         q: [height * width, A].
+        moves: (dy, dx) of each action.
+        path: states, which are cells counted row by row, through which a line is drawn into the policy.
     """
-    q = q.reshape(len(letters), len(letters[0]), -1)
-    plot_action_values(folder / "action_values.png", letters, q, LEFT_DOWN_RIGHT_UP)
-    plot_policies(folder / "policy.png", letters, {"greedy policy": q.argmax(-1)}, LEFT_DOWN_RIGHT_UP)
+    width = len(letters[0])
+    q = q.reshape(len(letters), width, -1)
+    plot_action_values(folder / "action_values.png", letters, q, moves)
+    walk = [divmod(state, width) for state in path]
+    plot_policies(folder / "policy.png", letters, {"greedy policy": q.argmax(-1)}, moves, walk)
 
 
 def draw_grid(folder, grid, model, epsilon, rng):
@@ -212,7 +240,7 @@ def _draw_map(axes, letters, corner=False):
     axes.tick_params(length=0)
     for (y, x), wall in np.ndenumerate(walls):
         if not wall and letters[y][x] != ".":
-            small = corner and letters[y][x] not in "GBH"
+            small = corner and letters[y][x] not in OVER
             place = (x - 0.3, y - 0.3) if small else (x, y)
             axes.text(*place, letters[y][x], ha="center", va="center", fontsize=7 if small else 14, weight="bold")
 

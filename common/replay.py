@@ -1,4 +1,4 @@
-"""Replay memories. Whole transitions for small observations; for Atari, every frame once."""
+"""Replay memories: whole transitions for small observations; for Atari, every frame once. A tree draws by priority."""
 
 from typing import NamedTuple
 
@@ -76,6 +76,101 @@ class ReplayBuffer:
 
     def __len__(self):
         return self.size
+
+
+class SumTree:
+    """Priorities of numbered rows, and draws in proportion to them in O(log n) (Schaul et al. 2016, appendix B.2.1).
+
+    A binary tree in one array: the leaves are the priorities, every other node is the sum of its two children. The
+    root, node 1, is the sum of all. The children of node i are 2i and 2i + 1.
+
+    Args:
+        capacity: number of rows; all priorities are 0 at first.
+    """
+
+    def __init__(self, capacity):
+        if capacity < 1:
+            raise ValueError(f"a sum tree of {capacity} rows is empty")
+        self.capacity = int(capacity)
+        self.depth = (self.capacity - 1).bit_length()  # levels above the leaves
+        self.nodes = np.zeros(2 << self.depth)
+
+    @property
+    def priorities(self):
+        """Of every row, [capacity] float64; to be read, for `set` keeps the sums right."""
+        return self.nodes[1 << self.depth :][: self.capacity]
+
+    @property
+    def total(self):
+        """The sum of all priorities; a row is drawn with the probability `priorities[row] / total`."""
+        return float(self.nodes[1])
+
+    def set(self, rows, priorities):
+        """Give rows new priorities; of a row that is named twice the last one counts.
+
+        Args:
+            rows: whole numbers from 0 to capacity - 1, of any shape.
+            priorities: numbers of the same shape, or one for all rows; 0 means never drawn.
+
+        Raises:
+            ValueError: a row that is not there, or a priority that is negative, NaN or infinite. Nothing is changed.
+        """
+        rows = np.asarray(rows, np.int64)
+        priorities = np.asarray(priorities, np.float64)
+        if rows.size and (rows.min() < 0 or rows.max() >= self.capacity):
+            raise ValueError(f"rows {rows.min()} to {rows.max()} of a sum tree with {self.capacity} rows")
+        if not (np.isfinite(priorities) & (priorities >= 0)).all():
+            raise ValueError("a priority is negative, NaN or infinite")
+        node = rows.ravel() + (1 << self.depth)
+        self.nodes[node] = np.broadcast_to(priorities, rows.shape).ravel()
+        for _ in range(self.depth):
+            node = node >> 1  # a parent that two rows share is computed twice, and alike
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
+
+    def sample(self, batch_size, rng, stratified=True):
+        """Rows drawn with replacement, each in proportion to its priority, [batch_size].
+
+        Args:
+            batch_size: rows, or a shape such as (minibatches, rows).
+            rng: numpy Generator.
+            stratified: divide the total into as many equal ranges as there are rows and draw one from each, which
+                lowers the variance; otherwise every draw is independent.
+
+        Raises:
+            ValueError: all priorities are 0, or too large for their sum.
+        """
+        if not 0 < self.total < np.inf:
+            raise ValueError(f"nothing to sample: the priorities sum to {self.total}")
+        position = rng.random(batch_size)
+        if stratified:
+            position = (np.arange(position.shape[-1]) + position) / position.shape[-1]
+        return self.find(position * self.total)
+
+    def find(self, prefix):
+        """The row in whose share of the total a number falls: the first with a larger prefix sum; [...] → [...].
+
+        Args:
+            prefix: numbers from 0 to the total. By rounding they may reach it; the last row with a priority is theirs.
+        """
+        prefix = np.array(prefix, np.float64)
+        node = np.ones(prefix.shape, np.int64)
+        for _ in range(self.depth):
+            node = 2 * node
+            left = self.nodes[node]
+            right = (prefix >= left) & (self.nodes[node + 1] > 0)  # never into a subtree without priorities
+            prefix -= left * right
+            node += right
+        return node - (1 << self.depth)
+
+    def state(self):
+        """What `load` needs, as a dict of arrays."""
+        return {"priorities": self.priorities.copy()}
+
+    def load(self, state):
+        """Take over the `state` of a tree of the same capacity; ValueError where it does not fit."""
+        if state["priorities"].shape != (self.capacity,):
+            raise ValueError(f"sum tree of another shape: {state['priorities'].shape}, here {(self.capacity,)}")
+        self.set(np.arange(self.capacity), state["priorities"])
 
 
 class FrameBatch(NamedTuple):
@@ -157,10 +252,13 @@ class FrameReplayBuffer:
         Raises:
             ValueError: nothing to sample yet.
         """
-        slots, envs = self._draw(batch_size, rng)
-        reward = np.zeros(batch_size, np.float32)
-        discount = np.ones(batch_size, np.float32)
-        going = np.ones(batch_size, bool)
+        return self._transitions(*self._draw(batch_size, rng))
+
+    def _transitions(self, slots, envs):
+        """`FrameBatch` of the transitions that begin at `slots` of `envs`, [B] each."""
+        reward = np.zeros(len(slots), np.float32)
+        discount = np.ones(len(slots), np.float32)
+        going = np.ones(len(slots), bool)
         next_slots = slots.copy()
         for _ in range(self.n_step):
             reward += np.where(going, discount * self.reward[next_slots, envs], 0)
@@ -240,3 +338,80 @@ class FrameReplayBuffer:
         for name, array in self._arrays().items():
             array[:size] = state[name]
         self.position, self.size = position, size
+
+
+class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
+    """A `FrameReplayBuffer` that draws transitions in proportion to their priorities (Schaul et al. 2016).
+
+    A new transition gets the largest priority so far. One that may not be drawn has none, because its environment only
+    reset, because its n steps are not over, or because the ring has lost frames of its stack. So every draw is valid,
+    and the probabilities are exact. The row of a transition is slot * num_envs + environment.
+    """
+
+    def add(self, obs, action, reward, terminated, ended):
+        """Store one step of every environment; see `FrameReplayBuffer.add`."""
+        newest, length = self.position, len(self.frames)
+        super().add(obs, action, reward, terminated, ended)
+        self._prioritize(newest, 0)
+        if self.size > self.n_step:
+            complete = (newest - self.n_step) % length
+            self._prioritize(complete, np.where(self.resetting[complete], 0, self.largest))
+        if self.size == length:
+            for frames_before in range(self.stack - 1):
+                slot = (self.position + frames_before) % length
+                self._prioritize(slot, 0, self.age[slot] > frames_before)
+
+    def _prioritize(self, slot, priority, which=True):
+        """Set the priority of one slot, in the environments where `which` is true."""
+        num_envs = self.frames.shape[1]
+        which, priority = np.broadcast_to(which, num_envs), np.broadcast_to(priority, num_envs)
+        self.tree.set(slot * num_envs + np.flatnonzero(which), priority[which])
+
+    def sample(self, batch_size, rng):
+        """Draw transitions by priority, one from each of `batch_size` equal parts of the total.
+
+        Args:
+            batch_size: B.
+            rng: numpy Generator.
+
+        Returns:
+            (FrameBatch, rows [B] for `set_priorities`, probability of each [B])
+
+        Raises:
+            ValueError: nothing to sample yet.
+        """
+        rows = self.tree.sample(batch_size, rng)
+        probability = self.tree.priorities[rows] / self.tree.total
+        return self._transitions(*np.divmod(rows, self.frames.shape[1])), rows, probability
+
+    def set_priorities(self, rows, priorities):
+        """New priorities [B], above 0, of the rows [B] that were drawn since the last `add`."""
+        self.tree.set(rows, priorities)
+        self.largest = max(self.largest, float(np.max(priorities)))
+
+    def flush(self):
+        """Forget everything, the priorities too."""
+        super().flush()
+        self.tree, self.largest = SumTree(self.action.size), 1.0
+
+    def is_ready(self, steps):
+        """Whether `steps` steps, over all environments together, are stored, and at least one whole transition."""
+        return super().is_ready(steps) and self.tree.total > 0
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays when full."""
+        return super().nbytes + self.tree.nodes.nbytes
+
+    def state(self):
+        """What `load` needs, as a dict of arrays."""
+        return {**super().state(), **self.tree.state(), "largest": np.array(self.largest)}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        largest = float(state["largest"])
+        if not 0 < largest < np.inf:
+            raise ValueError(f"a largest priority of {largest}")
+        super().load(state)
+        self.tree.load(state)
+        self.largest = largest

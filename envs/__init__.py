@@ -13,3 +13,10 @@ _GRID = {"entry_point": "envs.grids:GridEnv", "vector_entry_point": "envs.grids:
 gym.register("Gridworld-v0", kwargs={"task": "bombs"}, **_GRID)
 for _name, _task in (("Simple", "simple"), ("Obstacle", "obstacle"), ("RandomGoal", "random_goal")):
     gym.register(f"grids/{_name}-v0", kwargs={"task": _task}, **_GRID)
+
+gym.register(
+    "numpy/Blackjack-v1",
+    entry_point="gymnasium.envs.toy_text.blackjack:BlackjackEnv",
+    vector_entry_point="envs.blackjack:BlackjackVectorEnv",
+    kwargs=dict(gym.spec("Blackjack-v1").kwargs),
+)

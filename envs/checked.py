@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import math
 import sys
 import traceback
 import warnings
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Tuple
 
 from envs.grids import GridEnv
+
+MOST_STATES = 10**7  # of a table
 
 # What a recipe may ask an environment to show, and what helps where it shows something else.
 KINDS = {
@@ -20,9 +23,9 @@ KINDS = {
         lambda env: isinstance(env.observation_space, Box) and len(env.observation_space.shape) == 1,
     ),
     "numbers": (
-        "numbers of states from 0 on are wanted, gymnasium.wrappers.DiscretizeObservation or TransformObservation "
-        "makes them",
-        lambda env: isinstance(env.observation_space, Discrete) and env.observation_space.start == 0,
+        f"numbers of states from 0 on are wanted, or tuples of numbers, at most {MOST_STATES:,} states; "
+        "gymnasium.wrappers.DiscretizeObservation or TransformObservation makes them",
+        lambda env: 0 < math.prod(radix(env.observation_space)) <= MOST_STATES,
     ),
     "grids": (
         "a grid world is wanted: Gridworld-v0, grids/Simple-v0 or one with the same entry points",
@@ -58,6 +61,8 @@ def make(env_id, kind, env_kwargs=None):
     if not fits(env):
         raise gym.error.Error(f"{env_id} shows {in_short(env.observation_space)}; {wanted}")
     try_out(env_id, env)
+    if kind == "numbers" and isinstance(env.observation_space, Tuple):
+        env = gym.wrappers.TransformObservation(env, *numbering(env.observation_space))
     start = int(env.action_space.start)
     return env if not start else gym.wrappers.TransformAction(env, lambda a: a + start, Discrete(env.action_space.n))
 
@@ -80,6 +85,8 @@ def make_vec(env_id, num_envs, kind, env_kwargs=None):
 def served(env_id, envs):
     """A vector of environments as the recipes need it: actions from 0 on, new arrays at each step, next-step autoreset.
 
+    Tuples of numbers become the number of their state.
+
     Raises:
         gymnasium.error.Error: another kind of autoreset, or actions that are not discrete.
     """
@@ -90,9 +97,28 @@ def served(env_id, envs):
     if start:
         shift = lambda actions: actions + start  # noqa: E731
         envs = gym.wrappers.vector.TransformAction(envs, shift, single_action_space=Discrete(n))
+    if isinstance(envs.single_observation_space, Tuple) and all(radix(envs.single_observation_space)):
+        number, space = numbering(envs.single_observation_space)
+        envs = gym.wrappers.vector.TransformObservation(envs, number, single_observation_space=space)
     if not type(envs.unwrapped).__module__.startswith(OURS):  # it may write into the array that it returned before
         envs = gym.wrappers.vector.TransformObservation(envs, np.copy)
     return envs
+
+
+def radix(space):
+    """How many values each number has in a number or a tuple of numbers from 0 on; (0,) for any other space."""
+    parts = space.spaces if isinstance(space, Tuple) else (space,)
+    fits = all(isinstance(part, Discrete) and part.start == 0 for part in parts)
+    return tuple(int(part.n) for part in parts) if fits and parts else (0,)
+
+
+def numbering(space):
+    """For tuples of numbers: a function from them, each a number or [N], to the number of the state, and its space.
+
+    The last number of a tuple counts 1, the one before it as much as the last has values, and so on.
+    """
+    sizes = radix(space)
+    return (lambda obs: np.ravel_multi_index(tuple(obs), sizes)), Discrete(math.prod(sizes))
 
 
 def find(env_id):
@@ -151,7 +177,7 @@ def try_out(env_id, env):
             warnings.simplefilter("ignore")
             tried = gym.wrappers.PassiveEnvChecker(env)
             for obs in (tried.reset(seed=0)[0], tried.step(env.action_space.start)[0]):
-                if np.shape(obs) != (env.observation_space.shape or ()):
+                if (shape := env.observation_space.shape) is not None and np.shape(obs) != shape:
                     raise gym.error.Error(f"an observation has the shape {np.shape(obs)}, not that of its space")
     except Exception as error:
         raise gym.error.Error(f"{env_id} fails at its first step: {reason(error)}") from None

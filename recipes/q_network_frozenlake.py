@@ -53,10 +53,10 @@ import numpy as np
 from common.cli import Count, Natural, Positive, Probability, Seed, Size, strict, validated
 from common.files import read_episodes
 from common.lazy import keras, tf
-from common.plots import draw_lake, new_figure, rolling, save_figure
+from common.plots import draw_map, new_figure, rolling, save_figure
 from common.run import Run, finite
 from envs.checked import make, make_vec
-from envs.tabular import greedy_policy, is_lake, letters, success_probability
+from envs.tabular import greedy_policy, is_lake, letters, moves, success_probability
 
 
 def build_q_network(num_states, num_actions):
@@ -199,9 +199,11 @@ def train(
 
     run.evaluate(make_envs, eval_episodes)
     plot_charts(run.dir)
-    if is_lake(env := make(env_id, "numbers", run.env_kwargs)):  # its map and its probabilities are known
-        q, max_steps = model(np.arange(num_states)).numpy(), env.spec.max_episode_steps
-        draw_lake(run.dir, letters(env), q)
+    env, q = make(env_id, "numbers", run.env_kwargs), model(np.arange(num_states)).numpy()
+    if moves(env):  # it has a map
+        draw_map(run.dir, letters(env), q, moves(env))
+    if is_lake(env):  # its probabilities are known
+        max_steps = env.spec.max_episode_steps
         success = success_probability(env.unwrapped.P, greedy_policy(q), max_steps)
         run.note(success_probability=success)
         print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")

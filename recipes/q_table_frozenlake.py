@@ -61,10 +61,10 @@ import numpy as np
 
 from common.cli import Count, Natural, Positive, Probability, Seed, strict, validated
 from common.lazy import keras
-from common.plots import draw_lake
+from common.plots import draw_map
 from common.run import Run
 from envs.checked import make, make_vec
-from envs.tabular import greedy_policy, is_lake, letters, success_probability
+from envs.tabular import greedy_policy, is_lake, letters, moves, success_probability
 
 
 def build_table_model(num_states, num_actions):
@@ -174,9 +174,11 @@ def train(
             run.save_every(save_interval)
 
     run.evaluate(make_envs, eval_episodes)
-    if is_lake(env):  # its map and its probabilities are known
-        q, max_steps = known(Q, visits), env.spec.max_episode_steps
-        draw_lake(run.dir, letters(env), q)
+    q = known(Q, visits)
+    if moves(env):  # it has a map
+        draw_map(run.dir, letters(env), q, moves(env))
+    if is_lake(env):  # its probabilities are known
+        max_steps = env.spec.max_episode_steps
         success = success_probability(env.unwrapped.P, greedy_policy(q), max_steps)
         run.note(success_probability=success)
         print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")

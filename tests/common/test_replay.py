@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.replay import FrameReplayBuffer, ReplayBuffer
+from common.replay import FrameReplayBuffer, PrioritizedFrameReplayBuffer, ReplayBuffer, SumTree
 
 
 def vector_buffer(capacity):
@@ -233,3 +233,203 @@ def test_frame_buffer_bytes_and_limits():
     assert buffer.sample(3, np.random.default_rng(0)).obs.shape == (3, 4, 84, 84)
     buffer.flush()
     assert len(buffer) == 0
+
+
+def tree_of(*priorities):
+    tree = SumTree(len(priorities))
+    tree.set(np.arange(len(priorities)), priorities)
+    return tree
+
+
+def test_sum_tree_by_hand():
+    # |error|^0.6 of 0.5, 1, 2, 4 = 0.65975, 1, 1.51572, 2.29740; prefix sums 0.65975, 1.65975, 3.17547, 5.47287.
+    tree = tree_of(*np.array([0.5, 1, 2, 4]) ** 0.6)
+    assert tree.total == pytest.approx(5.47287, abs=1e-5)
+    np.testing.assert_allclose(tree.priorities / tree.total, [0.12055, 0.18272, 0.27695, 0.41978], atol=1e-5)
+    np.testing.assert_array_equal(tree.find([0.0, 0.65, 0.66, 1.65, 1.66, 3.17, 3.2, 5.47]), [0, 0, 1, 1, 2, 2, 3, 3])
+    assert tree.find(0.66) == 1 and tree.find([[0.66], [3.2]]).tolist() == [[1], [3]]
+
+
+def test_a_prefix_on_the_border_belongs_to_the_next_row_and_rows_without_priority_are_never_found():
+    tree = tree_of(0, 1, 0, 2, 0, 0)
+    np.testing.assert_array_equal(tree.find([0, 0.5, 1, 2.9, 3, 99]), [1, 1, 3, 3, 3, 3])  # beyond the total: the last
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5, 8, 37])
+def test_sum_tree_equals_a_naive_list(capacity):
+    rng = np.random.default_rng(capacity)
+    tree, naive = SumTree(capacity), np.zeros(capacity)
+    for _ in range(2000):  # 10,000 operations in all five
+        rows = rng.integers(capacity, size=rng.integers(0, 6))
+        priorities = rng.choice([0.0, 1e-9, 1.0, 1e6], len(rows)) * rng.random(len(rows))
+        tree.set(rows, priorities)
+        for row, priority in zip(rows, priorities, strict=True):
+            naive[row] = priority
+        np.testing.assert_array_equal(tree.priorities, naive)
+        assert tree.total == pytest.approx(naive.sum(), rel=1e-12)
+        if naive.sum() > 0:
+            prefix = rng.random(4) * naive.sum()
+            found, sums = tree.find(prefix), np.cumsum(naive)
+            for x, row in zip(prefix, found, strict=True):
+                close = np.isclose(sums, x, rtol=1e-12, atol=0)  # on a border rounding decides
+                assert naive[row] > 0 and (row == np.searchsorted(sums, x, side="right") or close.any())
+
+
+def test_sum_tree_does_not_drift():
+    tree = SumTree(3)
+    for priority in [1e15, 1e-3] * 100:
+        tree.set([0], priority)
+    tree.set([1], 1e-3)
+    assert tree.total == 2e-3  # differences that are added up would have lost it
+
+
+def test_of_a_row_that_is_named_twice_the_last_priority_counts():
+    tree = SumTree(4)
+    tree.set([2, 2, 1], [5.0, 7.0, 1.0])
+    assert tree.priorities.tolist() == [0, 1, 7, 0] and tree.total == 8
+
+
+def test_draws_in_proportion_to_priorities():
+    tree, draws = tree_of(1, 0, 3, 6), 40_000
+    for stratified, deviations in ((False, 5), (True, 1)):
+        rows = tree.sample((draws // 8, 8), np.random.default_rng(0), stratified)
+        assert rows.shape == (draws // 8, 8)
+        counts = np.bincount(rows.ravel(), minlength=4)
+        assert abs(counts - draws * np.array([0.1, 0, 0.3, 0.6])).max() < deviations * np.sqrt(draws * 0.25)
+        assert counts[1] == 0
+    # Eight strata of the whole: the first tenth can be reached by the first stratum alone, so at most once in eight.
+    assert (rows == 0).sum(axis=1).max() == 1 and ((rows == 3).sum(axis=1) >= 4).all()
+
+
+def test_sum_tree_refuses_what_it_cannot_hold():
+    tree = tree_of(1, 2, 3)
+    before = tree.nodes.copy()
+    for rows, priorities in [
+        ([3], 1), ([-1], 1), ([0, 2**40], 1), ([0], -1), ([0], np.nan), ([0], np.inf), ([0, 1], [1, -1e-9]),
+        ([0, 1], [1, 2, 3]), ([0], [1, 2]),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError):
+            tree.set(rows, priorities)
+    for state in (np.ones(4), np.ones((3, 1)), np.array([1, -1, 1])):
+        with pytest.raises(ValueError):
+            tree.load({"priorities": state})
+    np.testing.assert_array_equal(tree.nodes, before)
+    with np.errstate(over="ignore"):
+        endless = tree_of(1e308, 1e308)
+    for empty in (SumTree(3), endless):
+        with pytest.raises(ValueError, match="nothing to sample"):
+            empty.sample(1, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="empty"):
+        SumTree(0)
+
+
+def test_sum_tree_continues_where_another_stopped():
+    rng = np.random.default_rng(0)
+    tree, copy = SumTree(100), SumTree(100)
+    for _ in range(50):
+        tree.set(rng.integers(100, size=7), rng.random(7))
+    state = tree.state()
+    tree.set([0], 5)
+    assert state["priorities"][0] != 5  # a copy
+    copy.load(tree.state())
+    np.testing.assert_array_equal(copy.nodes, tree.nodes)  # bit for bit, the sums too
+
+
+def may_be_drawn(buffer):
+    """Which transitions a frame buffer may draw, [length, num_envs]: told from its flags, slot by slot."""
+    allowed = np.zeros(buffer.action.shape, bool)
+    for position in range(buffer.size - buffer.n_step):
+        slot = (buffer.position - buffer.size + position) % len(allowed)
+        allowed[slot] = ~buffer.resetting[slot] & (buffer.age[slot] <= position)
+    return allowed
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_just_the_transitions_that_may_be_drawn_have_a_priority(num_envs, n_step):
+    games = Games(num_envs, 4, seed=n_step)
+    buffer = PrioritizedFrameReplayBuffer(16 * num_envs, num_envs, games.hw, 4, n_step, 0.9)
+    rng, resets = np.random.default_rng(0), 0
+    for t in range(90):  # the ring wraps five times
+        if t in (5, 40):
+            buffer.abandon_games()
+        buffer.add(*games.step()[:5])
+        np.testing.assert_array_equal(buffer.tree.priorities.reshape(-1, num_envs) > 0, may_be_drawn(buffer))
+        assert buffer.is_ready(1) == may_be_drawn(buffer).any()
+        if buffer.is_ready(1):
+            batch, rows, probability = buffer.sample(8, rng)
+            slots, envs = np.divmod(rows, num_envs)
+            np.testing.assert_array_equal(batch.action, buffer.action[slots, envs])
+            np.testing.assert_array_equal(batch.obs[:, -1], buffer.frames[slots, envs])
+            np.testing.assert_allclose(probability, buffer.tree.priorities[rows] / buffer.tree.priorities.sum())
+            buffer.set_priorities(rows, rng.random(8) + 0.01)
+            resets += buffer.resetting.any()
+    assert resets > 40  # there were steps to leave out
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("steps", [7, 40, 131])
+def test_prioritized_frame_buffer_with_equal_priorities_draws_what_the_uniform_one_draws(n_step, steps):
+    games, buffers = Games(3, 4, seed=steps), []
+    for kind in (FrameReplayBuffer, PrioritizedFrameReplayBuffer):
+        buffers.append(kind(90, 3, games.hw, 4, n_step, 0.9))
+    for _ in range(steps):
+        transition = games.step()[:5]
+        for buffer in buffers:
+            buffer.add(*transition)
+    uniform = buffers[0].sample(4000, np.random.default_rng(1))
+    prioritized, rows, probability = buffers[1].sample(4000, np.random.default_rng(1))
+    drawn = [
+        {tuple(np.concatenate([np.ravel(part) for part in row]).tolist()) for row in zip(*batch, strict=True)}
+        for batch in (uniform, prioritized)
+    ]
+    assert drawn[0] == drawn[1]  # Games numbers its frames, so two transitions never look the same
+    assert len(set(rows)) == len(drawn[1]) == round(1 / probability[0]) and np.ptp(probability) == 0
+
+
+def steps_of_one_env(buffer, frames):
+    for frame in frames:
+        obs = np.array([max(frame - 1, 0), frame], np.uint8).reshape(1, 2, 1, 1)
+        buffer.add(obs, [0], [frame], np.array([False]), np.array([False]))
+
+
+def test_new_transitions_get_the_largest_priority_so_far_and_drawn_ones_their_own():
+    buffer = PrioritizedFrameReplayBuffer(8, 1, (1, 1), stack=2, n_step=2, gamma=0.5)
+    steps_of_one_env(buffer, [1, 2, 3])
+    assert buffer.tree.priorities.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]  # the others wait for their second step
+    batch, rows, probability = buffer.sample(1, np.random.default_rng(0))
+    assert batch.reward == [1 + 0.5 * 2] and rows == [0] and probability == [1]
+    buffer.set_priorities(rows, [4.0])
+    steps_of_one_env(buffer, [4])
+    buffer.set_priorities(np.array([0]), np.array([0.5]))
+    steps_of_one_env(buffer, [5])
+    assert buffer.tree.priorities.tolist() == [0.5, 4, 4, 0, 0, 0, 0, 0]
+    _, rows, probability = buffer.sample(1000, np.random.default_rng(0))
+    assert {*zip(rows, probability, strict=True)} == {(0, 0.5 / 8.5), (1, 4 / 8.5), (2, 4 / 8.5)}
+    # The ring is full with 8 and then overwrites 1: the stack of 2 is no longer whole, and 1 has no transition.
+    steps_of_one_env(buffer, [6, 7, 8, 9])
+    assert buffer.tree.priorities.tolist() == [0, 0, 4, 4, 4, 4, 4, 0]
+
+
+def test_prioritized_frame_buffer_continues_where_another_stopped():
+    games, rng = Games(2, 4, seed=0), np.random.default_rng(0)
+    buffer, copy = (PrioritizedFrameReplayBuffer(40, 2, games.hw, n_step=3) for _ in range(2))
+    for _ in range(33):
+        buffer.add(*games.step()[:5])
+        if buffer.is_ready(20):
+            buffer.set_priorities(buffer.sample(5, rng)[1], 3 * rng.random(5))
+    assert buffer.largest > 1
+    copy.load({name: array.copy() for name, array in buffer.state().items()})
+    for _ in range(25):
+        transition = games.step()[:5]
+        for one in (buffer, copy):
+            one.add(*transition)
+        (*batch, rows, p), (*twin, twin_rows, q) = (one.sample(6, np.random.default_rng(3)) for one in (buffer, copy))
+        for x, y in zip([*batch[0], rows, p], [*twin[0], twin_rows, q], strict=True):
+            np.testing.assert_array_equal(x, y)
+    state = buffer.state()
+    for wrong in ({"priorities": state["priorities"][1:]}, {"largest": np.array(np.nan)}, {"largest": np.array(0.0)}):
+        with pytest.raises(ValueError):
+            copy.load({**state, **wrong})
+    buffer.flush()
+    assert len(buffer) == 0 and buffer.tree.total == 0 and buffer.largest == 1 and not buffer.is_ready(1)

@@ -111,6 +111,20 @@ def test_arguments_reach_one_environment_and_a_vector():
     assert [envs.step(np.array([0, 1]))[3].tolist() for _ in range(3)] == [[False] * 2, [False] * 2, [True] * 2]
 
 
+def test_tuples_of_numbers_become_the_number_of_the_state():
+    env, plain = make("Blackjack-v1", "numbers"), gym.make("Blackjack-v1")
+    assert env.observation_space.n == 32 * 11 * 2
+    (player, dealer, ace), _ = plain.reset(seed=3)
+    assert env.reset(seed=3)[0] == (player * 11 + dealer) * 2 + ace
+    (player, dealer, ace), *_ = plain.step(1)
+    assert env.step(1)[0] == (player * 11 + dealer) * 2 + ace
+    for envs in (make_vec("Blackjack-v1", 4, "numbers"), remake("Blackjack-v1", {}, 4)):
+        player, dealer, ace = gym.make_vec("Blackjack-v1", num_envs=4).reset(seed=3)[0]
+        obs, _ = envs.reset(seed=3)
+        assert obs.tolist() == ((player * 11 + dealer) * 2 + ace).tolist() and envs.single_observation_space.n == 704
+        assert envs.observation_space.contains(envs.step(np.array([0, 1, 0, 1]))[0])
+
+
 MISSING = ["Ant-v5", "Ant-v2", "LunarLander-v3", "CarRacing-v3", "GymV21Environment-v0", "phys2d/CartPole-v1"]
 
 

@@ -4,8 +4,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.plots import LEFT_DOWN_RIGHT_UP
-from envs.tabular import greedy_policy, is_lake, letters, success_probability
+from envs.checked import make
+from envs.tabular import (
+    greedy_path,
+    greedy_policy,
+    is_lake,
+    letters,
+    moves,
+    success_probability,
+    transition_arrays,
+)  # fmt: skip
 
 LAKES = {"FrozenLake-v1": 100, "FrozenLake8x8-v1": 200}
 
@@ -91,8 +99,42 @@ def test_moves_and_map():
     env = gym.make("FrozenLake-v1")
     assert letters(env) == ["SFFF", "FHFH", "FFFH", "HFFG"]
     # Cell 9 = (2, 1) is free all round: of the three outcomes of an action the one in the middle is its own move.
-    for action, (dy, dx) in enumerate(LEFT_DOWN_RIGHT_UP):
+    for action, (dy, dx) in enumerate(moves(env)):
         assert env.unwrapped.P[9][action][1][1] == (2 + dy) * 4 + 1 + dx
+
+
+def test_moves_and_map_of_the_cliff():
+    env = gym.make("CliffWalking-v1")
+    assert letters(env) == ["F" * 12] * 3 + ["S" + "C" * 10 + "G"]
+    for action, (dy, dx) in enumerate(moves(env)):
+        assert env.unwrapped.P[12 + 5][action][0][1] == (1 + dy) * 12 + 5 + dx
+    assert moves(gym.make("Taxi-v4")) is None
+
+
+def test_a_greedy_path_ends_at_the_goal_or_in_a_circle():
+    transitions = gym.make("CliffWalking-v1").unwrapped.P
+    q = np.tile([0.0, 1, 0, 0], (48, 1))  # right
+    q[36], q[35] = [1, 0, 0, 0], [0, 0, 1, 0]  # up from the start, down into the goal
+    assert greedy_path(transitions, 36, q) == [36, *range(24, 36), 47]
+    q[35] = [0, 1, 0, 0]  # into the wall
+    assert greedy_path(transitions, 36, q) == [36, *range(24, 36), 35]
+    assert greedy_path(transitions, 36, 0 * q)[-2:] == [0, 0]  # up, for ever
+
+
+def test_the_model_as_arrays_by_hand():
+    probability, reward = transition_arrays(make("FrozenLake-v1", "numbers"))
+    assert probability.shape == (16, 4, 16) and reward.shape == (16, 4)
+    # From 14, right: a third each up to 10, into the goal 15, where the game ends with 1, and to 14.
+    np.testing.assert_allclose(probability[14, 2, [10, 14, 15]], [1 / 3, 1 / 3, 0])
+    assert reward[14, 2] == pytest.approx(1 / 3) and reward.sum() == pytest.approx(1)
+    # From 0, left: two of three outcomes stay.
+    np.testing.assert_allclose(probability[0, 0, [0, 4]], [2 / 3, 1 / 3])
+    assert not probability[5].any()  # a hole
+
+
+def test_a_world_without_a_model_is_refused():
+    with pytest.raises(gym.error.Error, match="Blackjack-v1 has no table of its transitions"):
+        transition_arrays(make("Blackjack-v1", "numbers"))
 
 
 def test_only_a_lake_with_a_time_limit_is_a_lake():

@@ -260,7 +260,7 @@ def one_step_long(*args):
 def test_a_crippled_twin_does_not_solve_cartpole(tmp_path, monkeypatch, cripple):
     if cripple == "return in the loop":
         monkeypatch.setattr(recipe, "run_episodes", one_step_long)
-    rate = 0.0 if cripple == "learning rate 0" else 0.01
+    rate = 1e-30 if cripple == "learning rate 0" else 0.01
     train(seed=11, episodes=1000, learning_rate=rate, logdir=str(tmp_path / "run"))
     assert is_solved(tmp_path / "run") == (False, False)
     assert len(read_episodes(tmp_path / "run")["episode"]) == 1024  # 32 updates of 32 games

@@ -167,13 +167,13 @@ def test_one_seed_repeats_bit_for_bit_and_another_differs(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learning_rate", [3e-4, 0.0])
+@pytest.mark.parametrize("learning_rate", [3e-4, 1e-30])
 def test_it_learns_from_pixels_and_its_twin_without_learning_does_not(tmp_path, learning_rate):
     settings = {**QUICK, "learning_rate": learning_rate, "episodes": 240}
     train(**settings, seed=11, logdir=str(tmp_path / "run"))
     score = np.mean(json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"])
     solved = score >= 3.9  # a perfect player scores 4, a blind one 2
-    assert solved == (learning_rate > 0), score
+    assert solved == (learning_rate > 1e-9), score
 
 
 @pytest.mark.slow
@@ -357,10 +357,10 @@ def test_a_run_resumes_with_everything_the_loop_had(tmp_path, monkeypatch):
     saves, restores = [], []
     save, take = run.checkpoint.save, run.checkpoint.Carry.take
 
-    def saving(folder, step, identity, tensors, state, arrays):
+    def saving(folder, step, identity, tensors, state, arrays, networks):
         weights = {name: [v.numpy() for v in tensor.variables] for name, tensor in tensors.items()}
         saves.append((weights, json.loads(json.dumps(state)), {name: array.copy() for name, array in arrays.items()}))
-        save(folder, step, identity, tensors, state, arrays)
+        save(folder, step, identity, tensors, state, arrays, networks)
 
     def taking(self, state, arrays):
         take(self, state, arrays)

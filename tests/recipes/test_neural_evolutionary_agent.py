@@ -87,11 +87,11 @@ def test_a_rollout_stops_each_game_at_its_end():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("learning_rate", "generations"), [(0.01, 30), (0.0, 4)])
+@pytest.mark.parametrize(("learning_rate", "generations"), [(0.01, 30), (1e-30, 4)])
 def test_it_reaches_the_goal_and_its_twin_without_learning_does_not(tmp_path, learning_rate, generations):
     train(seed=11, logdir=str(tmp_path / "run"), learning_rate=learning_rate, episodes=300 * generations)
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert len(found["generation_mean"]) == len(found["elite_threshold"]) == generations
     reached = max(found["generation_mean"]) >= 0.95, np.mean(found["scores"]) >= 0.95
-    assert reached == ((True, True) if learning_rate else (False, False))
+    assert reached == ((True, True) if learning_rate > 1e-9 else (False, False))
     assert (tmp_path / "run" / "generations.png").exists() and (tmp_path / "run" / "policy.png").exists()

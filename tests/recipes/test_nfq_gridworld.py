@@ -111,10 +111,10 @@ def learnt(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (0.0, 100)])
+@pytest.mark.parametrize(("learning_rate", "episodes"), [(6e-3, 1500), (1e-30, 100)])
 def test_it_walks_the_shortest_ways_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
     train(**{**QUICK, "learning_rate": learning_rate, "episodes": episodes}, logdir=str(tmp_path / "run"))
-    assert (learnt(tmp_path / "run") >= 45) == (learning_rate > 0), learnt(tmp_path / "run")
+    assert (learnt(tmp_path / "run") >= 45) == (learning_rate > 1e-9), learnt(tmp_path / "run")
     pictures = {path.name for path in (tmp_path / "run").glob("*.png")}
     assert pictures == {"learning_curve.png", "grid.png", "state_values.png", "action_values.png", "policy.png"}
 

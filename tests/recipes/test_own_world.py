@@ -16,7 +16,15 @@ import pytest
 from common.evaluation import make_greedy
 from common.files import read_episodes
 from common.lazy import keras
-from recipes import dqn_atari, export, play, q_table_frozenlake, reinforce_cartpole
+from recipes import (
+    dqn_atari,
+    export,
+    monte_carlo_blackjack,
+    play,
+    q_learning_cliffwalking,
+    q_table_frozenlake,
+    reinforce_cartpole,
+)  # fmt: skip
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "book" / "own_world.md").read_text()
@@ -144,6 +152,12 @@ SPACES = {
     "LateNumber": Discrete(5, start=1),
     "Dict": gym.spaces.Dict(a=Box(0, 1, (2,)), b=Discrete(2)),
     "Tuple": gym.spaces.Tuple([Discrete(3), Discrete(2)]),
+    "LateTuple": gym.spaces.Tuple([Discrete(3), Discrete(2, start=1)]),
+    "MixedTuple": gym.spaces.Tuple([Discrete(3), Box(0, 1, (2,))]),
+    "NestedTuple": gym.spaces.Tuple([Discrete(3), gym.spaces.Tuple([Discrete(2)])]),
+    "EmptyTuple": gym.spaces.Tuple([]),
+    "HugeTuple": gym.spaces.Tuple([Discrete(2**40)] * 3),
+    "HugeNumber": Discrete(2**40),
     "MultiBinary": gym.spaces.MultiBinary(4),
     "Text": gym.spaces.Text(5),
     "RGBFirst": Box(0, 255, (3, 84, 84), np.uint8),
@@ -176,7 +190,12 @@ for _name, _actions in {"Box": Box(-1, 1, (2,)), "Multi": gym.spaces.MultiDiscre
         (reinforce_cartpole, "MultiActions", "TransformAction"),
         (q_table_frozenlake, "FloatVector", "DiscretizeObservation"),
         (q_table_frozenlake, "LateNumber", "TransformObservation"),
-        (q_table_frozenlake, "Tuple", "TransformObservation"),
+        (q_table_frozenlake, "LateTuple", "TransformObservation"),
+        (q_table_frozenlake, "MixedTuple", "TransformObservation"),
+        (q_table_frozenlake, "NestedTuple", "TransformObservation"),
+        (q_table_frozenlake, "EmptyTuple", "TransformObservation"),
+        (q_table_frozenlake, "HugeTuple", "at most 10,000,000 states"),
+        (q_table_frozenlake, "HugeNumber", "at most 10,000,000 states"),
         (dqn_atari, "RGBFirst", "FrameStackObservation"),
         (dqn_atari, "RGBLast", "GrayscaleObservation, then FrameStackObservation"),
         (dqn_atari, "Gray", "has FrameStackObservation"),
@@ -216,6 +235,19 @@ def test_a_table_of_any_world_with_numbered_states(tmp_path):
     run = q_table_frozenlake.train("strange/Number-v0", episodes=300, logdir=str(tmp_path / "run"))
     assert read_episodes(run)["episode_return"][-100:].mean() > 3  # random play: 4/3
     assert not (run / "policy.png").exists()  # there is no map to draw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [q_table_frozenlake, q_learning_cliffwalking, monte_carlo_blackjack])
+def test_a_table_of_a_world_that_shows_tuples_of_numbers(recipe, tmp_path):
+    flags = {monte_carlo_blackjack: {"num_envs": 20}, q_learning_cliffwalking: {"gamma": 0.0}}.get(recipe, {})
+    run = recipe.train("strange/Tuple-v0", episodes=300, logdir=str(tmp_path / "run"), **flags)
+    model = keras.models.load_model(run / "model.keras")
+    assert model.get_weights()[0].shape == (3 * 2, 3)
+    assert read_episodes(run)["episode_return"][-100:].mean() > 2.5  # random play: 4/3
+    assert play.play(run=str(run), episodes=3).returns.tolist() == [4, 4, 4]  # the number is found by play, too
+    path = export.export(run=str(run))
+    assert export.run_saved_model(path)(np.arange(6)).tolist() == [4] * 6
 
 
 @pytest.mark.slow

@@ -148,9 +148,9 @@ def test_actions_are_drawn_with_their_probability():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("learning_rate", "episodes"), [(0.01, 1600), (0.0, 320)])
+@pytest.mark.parametrize(("learning_rate", "episodes"), [(0.01, 1600), (1e-30, 320)])
 def test_it_solves_cartpole_and_its_twin_without_learning_does_not(tmp_path, learning_rate, episodes):
     train(seed=11, logdir=str(tmp_path / "run"), learning_rate=learning_rate, episodes=episodes)
     solved = read_episodes(tmp_path / "run")["episode_return"][-100:].mean() >= 475
     greedy = np.mean(json.loads((tmp_path / "run" / "evaluation.json").read_text())["scores"]) >= 475
-    assert (solved, greedy) == ((True, True) if learning_rate else (False, False))
+    assert (solved, greedy) == ((True, True) if learning_rate > 1e-9 else (False, False))
