@@ -1,8 +1,8 @@
 r"""QR-DQN: learn the quantiles of what may come, wherever they lie.
 
 C51 fixes the possible returns and learns their probabilities. QR-DQN fixes the probabilities and learns the returns.
-Each of N outputs is a quantile, a return that is exceeded in a fixed share of all cases; their mean is q. So no range
-has to be guessed, and no projection is needed. A quantile is what an asymmetric loss finds: the output for the share tau
+Each of N outputs is a quantile, a return that is exceeded in a fixed share of all cases; their mean is q. No range has
+to be guessed, and no projection is needed. A quantile is what an asymmetric loss finds: the output for the share tau
 pays tau for being too low and 1 - tau for being too high.
 
     (1) act: the action with the highest q, with probability epsilon a random one
