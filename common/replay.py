@@ -173,6 +173,55 @@ class SumTree:
         self.set(np.arange(self.capacity), state["priorities"])
 
 
+class PrioritizedReplayBuffer(ReplayBuffer):
+    """A `ReplayBuffer` that draws transitions in proportion to their priorities (Schaul et al. 2016).
+
+    A new transition gets the largest priority so far.
+    """
+
+    def add(self, obs, action, reward, next_obs, terminated):
+        """Append N transitions; see `ReplayBuffer.add`."""
+        self.tree.set((self.position + np.arange(len(reward))) % self.capacity, self.largest)
+        super().add(obs, action, reward, next_obs, terminated)
+
+    def sample(self, batch_size, rng):
+        """Draw transitions by priority.
+
+        Args:
+            batch_size: B, or a shape such as (minibatches, B).
+            rng: numpy Generator.
+
+        Returns:
+            (Transitions, rows for `set_priorities`, probability of each), all of that shape
+
+        Raises:
+            ValueError: nothing to sample yet.
+        """
+        rows = self.tree.sample(batch_size, rng)
+        columns = (self.obs, self.action, self.reward, self.next_obs, self.terminated)
+        return Transitions(*(column[rows] for column in columns)), rows, self.tree.priorities[rows] / self.tree.total
+
+    def set_priorities(self, rows, priorities):
+        """New priorities, above 0, of rows that were drawn since the last `add`; both of the same shape."""
+        self.tree.set(rows, priorities)
+        self.largest = max(self.largest, float(np.max(priorities)))
+
+    def flush(self):
+        """Forget everything, the priorities too."""
+        super().flush()
+        self.tree, self.largest = SumTree(self.capacity), 1.0
+
+    def state(self):
+        """What `load` needs, as a dict of arrays."""
+        return {**super().state(), **self.tree.state(), "largest": np.array(self.largest)}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        super().load(state)
+        self.tree.load(state)
+        self.largest = float(state["largest"])
+
+
 class FrameBatch(NamedTuple):
     """A batch from `FrameReplayBuffer`; B rows each."""
 

@@ -21,6 +21,7 @@ Differs from the source in (book/dqn_cartpole.md):
     copy        after every 128 updates                  after every 10,000 updates
     optimizer   Adam, 2.3e-3, linearly to 0              RMSProp, 2.5e-4
     exploration 1 to 0.04 in 8,000 steps                 1 to 0.1 in 1,000,000
+    gamma       0.98                                     0.99
 
     python recipes/dqn_cartpole.py
 """
@@ -115,7 +116,7 @@ def train(
     train_interval: Count = 256,
     minibatches: Size = 128,
     batch_size: Size = 64,
-    gamma: Probability = 0.99,
+    gamma: Probability = 0.98,
     target_interval: Count = 128,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,

@@ -118,7 +118,7 @@ def train(
     train_interval: Count = 256,
     minibatches: Size = 128,
     batch_size: Size = 64,
-    gamma: Probability = 0.99,
+    gamma: Probability = 0.98,
     target_interval: Count = 128,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,

@@ -100,6 +100,11 @@ SIBLINGS = {
     ("nfq_gridworld", "dqn_gridworld"): 30,
     ("dqn_atari", "rainbow_atari"): 130,
     ("q_learning_cliffwalking", "sarsa_cliffwalking"): 24,
+    ("dqn_cartpole", "double_dqn_cartpole"): 8,
+    ("dqn_cartpole", "dueling_dqn_cartpole"): 16,
+    ("dqn_cartpole", "prioritized_dqn_cartpole"): 30,
+    ("dqn_cartpole", "c51_cartpole"): 60,
+    ("c51_cartpole", "qr_dqn_cartpole"): 50,
 }
 
 

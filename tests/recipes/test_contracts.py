@@ -26,6 +26,10 @@ GRID = {
     "episodes": 40, "num_envs": 4, "max_steps": 30, "learning_starts": 64, "batch_size": 16, "save_interval": 200,
     **EVALUATED,
 }  # fmt: skip
+DQN = {
+    "episodes": 24, "num_envs": 4, "hidden_units": 8, "learning_starts": 64, "train_interval": 32, "minibatches": 4,
+    "batch_size": 16, "target_interval": 8, "save_interval": 100, **EVALUATED,
+}  # fmt: skip
 QUICK = {
     "hardcoded_cartpole": {"episodes": 12},
     "q_table_frozenlake": {"episodes": 60, "save_interval": 70, **EVALUATED},
@@ -43,6 +47,12 @@ QUICK = {
     "dqn_gridworld": GRID,
     "reinforce_cartpole": {"episodes": 24, "num_envs": 4, "save_interval": 70, **EVALUATED},
     "reinforce_dropout_cartpole": {"episodes": 24, "num_envs": 4, "save_interval": 70, **EVALUATED},
+    "dqn_cartpole": DQN,
+    "double_dqn_cartpole": DQN,
+    "dueling_dqn_cartpole": DQN,
+    "prioritized_dqn_cartpole": DQN,
+    "c51_cartpole": DQN,
+    "qr_dqn_cartpole": DQN,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")

@@ -76,7 +76,7 @@ def test_schedules():
 def test_it_chooses_what_is_rewarded_and_its_twin_without_learning_does_not(tmp_path, learning_rate):
     settings = {**PROBE, "learning_rate": learning_rate}
     run = recipe.train("probes/ChosenReward-v0", logdir=str(tmp_path / "run"), **settings)
-    q = values(run, [[0.0], [1.0]])  # 1 for the action that was shown, 0 for the other
+    q = values(run, [[0.0], [1.0]])  # 1 for the action shown
     assert (abs(q - np.eye(2)).max() < 0.1) == (learning_rate > 1e-9), q
 
 
