@@ -83,9 +83,9 @@ def make_other(env_id, num_envs, env_kwargs):
     return served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync"))
 
 
-def atari_settings(env_id, **settings):
-    """`settings` for a game of ALE, and none for any other environment, which does not know them."""
-    return settings if is_atari(find(env_id)) else {}
+def atari_settings(env_id, sticky_actions, noop_max):
+    """Arguments for a game of ALE, see `make_atari`, and none for any other environment, which does not know them."""
+    return {"sticky_actions": sticky_actions, "noop_max": noop_max} if is_atari(find(env_id)) else {}
 
 
 def check_frames(env_id, space):

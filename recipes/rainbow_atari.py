@@ -323,8 +323,7 @@ def train(
         save_memory: save the replay memory, too; this takes 7 KB per step.
         screenshots: save a picture of the last screen of every game.
     """
-    own = atari_settings(env_id, sticky_actions=sticky_actions, noop_max=noop_max)
-    run = Run("rainbow_atari", locals(), COLUMNS, own)
+    run = Run("rainbow_atari", locals(), COLUMNS, atari_settings(env_id, sticky_actions, noop_max))
     for name, size in (("batch_size", batch_size), ("learning_starts", learning_starts)):
         if size > buffer_size:
             raise UsageError(f"--{name}={size} is larger than --buffer_size={buffer_size}")
