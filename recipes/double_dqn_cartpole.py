@@ -17,6 +17,8 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
 
     python recipes/double_dqn_cartpole.py
+
+The default settings are not stable yet: some seeds end below 200 (book/double_dqn_cartpole.md).
 """
 
 from __future__ import annotations

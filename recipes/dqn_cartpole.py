@@ -24,6 +24,8 @@ Differs from the source in (book/dqn_cartpole.md):
     gamma       0.98                                     0.99
 
     python recipes/dqn_cartpole.py
+
+The default settings are not stable yet: some seeds end below 200 (book/dqn_cartpole.md).
 """
 
 from __future__ import annotations
