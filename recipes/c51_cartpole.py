@@ -20,7 +20,7 @@ those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the pa
 
     python recipes/c51_cartpole.py
 
-The default settings are not stable yet: some seeds end below 200 (book/c51_cartpole.md).
+The default settings are not stable yet: some seeds end below 500 (book/c51_cartpole.md).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ have a hidden layer each; here they share both layers, so that the network has t
 
     python recipes/dueling_dqn_cartpole.py
 
-The default settings are not stable yet: some seeds end below 200 (book/dueling_dqn_cartpole.md).
+The default settings are not stable yet: some seeds end below 500 (book/dueling_dqn_cartpole.md).
 """
 
 from __future__ import annotations

