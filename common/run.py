@@ -23,7 +23,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 
 from common import checkpoint
 from common.cli import UsageError
@@ -385,8 +387,12 @@ class Run:
         path = self.dir / "evaluation.json"
         write_json(path, {**(read_json(path) if path.exists() else {}), **values})
 
-    def tell(self):
-        """Print how long the training took, where everything is, and what to type next."""
+    def tell(self, is_final=False):
+        """Print how long the training took, where everything is, and what to type next.
+
+        Args:
+            is_final: whether more training would change nothing, so that no command for it is printed.
+        """
         returns = self.log.returns
         last = f"; the last {len(returns)} average {np.mean(returns):.2f}" if returns else ""
         trained = f"{self.episode:,} games, {self.carry.step:,} steps in {self.seconds:.1f} s{last}"
@@ -397,12 +403,22 @@ class Run:
         folder, env_id = shlex.quote(str(self.dir)), str(self.arguments["env_id"])
         world = f" --env_id={shlex.quote(env_id)}" if ":" in env_id else ""  # only what is typed is imported
         print(f"to watch it     tensorboard --logdir={folder}")
-        print(f"to play with it python {script('play')} --run={folder}{world} --episodes=100 --video")
+        video = " --video" if has_pictures(env_id) else ""
+        print(f"to play with it python {script('play')} --run={folder}{world} --episodes=100{video}")
+        if is_final:
+            return
         longer = f"--steps={2 * self.carry.step}" if "steps" in self.arguments else f"--episodes={2 * self.episode}"
         again = f"--logdir={folder}{world} --resume {longer}"
         if self.mean_of_last() >= self.arguments.get("solved_at", math.inf):
             again += " --solved_at=1e9"  # a goal that is reached would end the training at once
         print(f"to train on     python {script(self.recipe)} {again}")
+
+
+def has_pictures(env_id):
+    """Whether a registered environment names pictures among what it can render, as far as its entry point tells."""
+    made_by = gym.spec(env_id.rpartition(":")[2]).entry_point
+    made_by = load_env_creator(made_by) if isinstance(made_by, str) else made_by
+    return "rgb_array" in getattr(made_by, "metadata", {}).get("render_modes", [])
 
 
 def script(name):

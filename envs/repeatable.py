@@ -16,18 +16,23 @@ class Repeatable(gym.vector.VectorWrapper):
 
     def reset(self, *, seed=None, options=None):
         self.seed, self.actions = seed, []
-        return self.env.reset(seed=seed, options=options)
+        self.obs, info = self.env.reset(seed=seed, options=options)
+        return self.obs, info
 
     def step(self, actions):
         self.actions.append(np.array(actions, np.int32))
-        return self.env.step(actions)
+        self.obs, *answer = self.env.step(actions)
+        return self.obs, *answer
 
     def state(self):
-        """What `load` needs: a seed and an array of actions, [steps, N]."""
-        return {"seed": self.seed, "actions": np.reshape(self.actions, (-1, self.num_envs)).astype(np.int32)}
+        """What `load` needs: a seed, an array of actions, [steps, N], and the last observations, [N, ...]."""
+        actions = np.reshape(self.actions, (-1, self.num_envs)).astype(np.int32)
+        return {"seed": self.seed, "actions": actions, "obs": np.array(self.obs)}
 
     def load(self, state):
-        """Play from the seed to where the games were."""
+        """Play from the seed to where the games were; ValueError if the observations there are others."""
         self.reset(seed=state["seed"])
         for actions in state["actions"]:
             self.step(actions.astype(np.int64))
+        if not np.array_equal(self.obs, state["obs"]):
+            raise ValueError("the environment does not repeat itself: it must draw from its seeded generator alone")

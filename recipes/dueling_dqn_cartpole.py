@@ -200,7 +200,7 @@ def train(
             run.save_every(save_interval)
 
     run.evaluate(make_envs, eval_episodes)
-    run.tell()
+    run.tell(is_final=carry.step >= learning_rate_decay_steps)
     return run.dir
 
 

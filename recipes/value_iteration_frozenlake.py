@@ -178,7 +178,7 @@ def train(
         success = success_probability(env.unwrapped.P, policy, max_steps)
         run.note(success_probability=success)
         print(f"{env_id}: exact probability that the greedy policy succeeds within {max_steps} steps: {success:.4f}")
-    run.tell()
+    run.tell(is_final=carry.change <= tolerance)
     return run.dir
 
 

@@ -18,7 +18,7 @@ from common.cli import UsageError
 from common.evaluation import Evaluations
 from common.files import EPISODE_COLUMNS, NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
-from common.run import Run, due, finite
+from common.run import Run, due, finite, has_pictures
 from envs.checked import make_vec
 
 ROOT = Path(__file__).parent.parent.parent
@@ -276,8 +276,19 @@ def test_the_hints_name_recipes_from_where_one_is_and_the_newest_event_file(tmp_
         run.tell()
         said = capsys.readouterr().out
         words = shlex.split(hint(said, "to play with it"))
-        assert words == ["python", str(recipe), f"--run={folder}", "--episodes=100", "--video"]
+        assert words == ["python", str(recipe), f"--run={folder}", "--episodes=100"]  # this world has no pictures
         assert hint(said, "event file") == str(sorted(folder.glob("events.out.*"))[1])
+
+
+@pytest.mark.parametrize(
+    ("env_id", "pictures"),
+    [
+        ("CartPole-v1", True), ("ALE/Pong-v5", True), ("Gridworld-v0", True), ("FrozenLake-v1", True),
+        ("probes/OneStep-v0", False), ("probes/PixelChoice-v0", False), ("module:CartPole-v1", True),
+    ],
+)  # fmt: skip
+def test_a_film_is_offered_of_what_has_pictures(env_id, pictures):
+    assert has_pictures(env_id) == pictures
 
 
 def test_no_games_are_no_evaluation(tmp_path):

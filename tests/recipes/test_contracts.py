@@ -244,6 +244,18 @@ def test_every_hint_of_a_finished_run_works_as_it_is_printed(tmp_path, run_recip
     assert len(read_episodes(folder)["episode"]) >= 2 * before
 
 
+def test_a_hint_that_would_do_nothing_is_not_printed(tmp_path, capsys):
+    """A film of a world without pictures, more sweeps where the values no longer change, a rate that has reached 0."""
+    run("reinforce_cartpole", tmp_path / "probe", env_id="probes/OneStep-v0", episodes=8)
+    said = capsys.readouterr().out
+    assert "to play with it" in said and "--video" not in said and "to train on" in said
+    run("value_iteration_frozenlake", tmp_path / "solved", method="policy", episodes=1000)
+    said = capsys.readouterr().out
+    assert "--video" in said and "to train on" not in said
+    run("dqn_cartpole", tmp_path / "decayed", steps=200, learning_rate_decay_steps=200)
+    assert "to train on" not in capsys.readouterr().out
+
+
 def observations(folder, count=5):
     """A few observations of the environment that the run was made in, as it gives them; [count, ...]."""
     config = json.loads((folder / "config.json").read_text())
