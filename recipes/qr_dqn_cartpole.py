@@ -119,12 +119,12 @@ def train(
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
-    train_interval: Count = 256,
-    minibatches: Size = 128,
+    train_interval: Count = 64,
+    minibatches: Size = 32,
     batch_size: Size = 64,
     gamma: Probability = 0.98,
     quantiles: Size = 51,
-    target_interval: Count = 128,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
@@ -168,7 +168,7 @@ def train(
     rng = np.random.default_rng(seed)
     model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units, quantiles) for _ in range(2))
     target_model.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(learning_rate)
+    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
     act, update = make_act(model), make_update(model, target_model, optimizer, gamma)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
     games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
