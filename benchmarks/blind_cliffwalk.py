@@ -1,4 +1,4 @@
-"""The blind cliffwalk of Schaul et al. (2016, section 3.1, appendix B.1): the order of replay decides how long it takes.
+"""The blind cliffwalk of Schaul et al. (2016, section 3.1, appendix B.1): what the order of replay is worth.
 
 In each of n states one action leads on and the other one ends the game. Only the last step on the right way pays: 1.
 The memory holds the steps of all 2**n games, 2**(n + 1) - 2 of them, and one of these has a reward. Q-learning with a
