@@ -8,8 +8,8 @@ Each is worth its value with a discount γ under the best policy:
     ChosenReward  one step, reward 1 for the action observed  q = 1 if action = obs      is the action used?
     Endless       reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)            does truncation bootstrap?
     PixelChoice   ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2  the same from pixels
-    AlikeActions  reward as observed, 1/2 more for action 0     `AlikeActions.q`       do actions share what they can?
-    OnlyNoise     rewards of mean 0 whatever is done            v = 0                  is the maximum too high?
+    AlikeActions  reward as observed, 1/2 more for action 0   `AlikeActions.q`           do actions share a value?
+    OnlyNoise     rewards of mean 0 whatever is done          v = 0                      is the maximum too high?
 """
 
 import gymnasium as gym
