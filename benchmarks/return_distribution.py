@@ -1,10 +1,10 @@
-"""What C51 and QR-DQN expect during one greedy game: the distribution of the return at each step, and what came.
+"""What C51 and QR-DQN expect during one game: the distribution of the return at each step, and what came.
 
 For each step the picture shows the predicted probability of each return, in colours; its mean, q; and the discounted
-sum of the rewards that did follow.
+sum of the rewards that did follow. Some of the actions are random (`--epsilon`), the others greedy.
 
-    python benchmarks/return_distribution.py                        # trains both, 15,000 steps each
-    python benchmarks/return_distribution.py --run=runs/c51_cartpole/<date-time> [--seed=0] [--epsilon=0.1]
+    python benchmarks/return_distribution.py                        # trains both
+    python benchmarks/return_distribution.py --run=runs/c51_cartpole/<date-time> [--seed=1] [--epsilon=0.3]
     python benchmarks/return_distribution.py --model=best.keras --gamma=0.98
 
 The first form writes return_distribution.png and .csv into book/results/ of both recipes, and refuses a tree with
@@ -28,8 +28,8 @@ from envs.remake import remake
 from recipes import c51_cartpole, qr_dqn_cartpole
 
 ROOT = Path(__file__).parent.parent
-STEPS, SEED = 15_000, 0  # of the networks in the book: not trained to the end, so that their games end with a fall
-GAME = 0  # seed of the game in the book
+SEED = 0  # of the networks in the book
+GAME = {"seed": 1, "epsilon": 0.3}  # in the book: of 10 actions 3 are random, so that even good players come to fall
 
 
 def kind(model):
@@ -80,17 +80,23 @@ def returns_to_go(rewards, gamma, bootstrap=0.0):
     return returns
 
 
-def draw(path, share, edges, q, returns, title):
-    """The shares in colours over time, with the two lines."""
-    figure = new_figure(9, 4.5)
-    axes = figure.subplots()
+def draw(path, share, edges, q, returns, title, last=50):
+    """The shares in colours over time, with the two lines: the whole game and its last steps."""
+    figure = new_figure(11, 4.5)
+    both = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     extent = (-0.5, len(q) - 0.5, edges[0], edges[-1])
-    drawn = axes.imshow(share.T, origin="lower", aspect="auto", extent=extent, cmap="Blues", vmin=0, vmax=0.3)
-    figure.colorbar(drawn, ax=axes, label="predicted probability", extend="max")
-    axes.plot(q, color="C1", linewidth=1.5, label="mean of the prediction, q")
-    axes.plot(returns, color="k", linewidth=1.5, linestyle="--", label="discounted return that followed")
-    axes.set(xlabel="step of the game", ylabel="return", title=title, ylim=(edges[0], edges[-1]))
-    axes.legend(loc="lower left")
+    for axes, start in zip(both, (0, max(len(q) - last, 0)), strict=True):
+        drawn = axes.imshow(
+            np.maximum(share.T, 1e-3), origin="lower", aspect="auto", extent=extent, cmap="Blues", norm="log",
+            vmin=1e-3, vmax=1,
+        )  # fmt: skip
+        axes.plot(q, color="C1", linewidth=1.5, label="mean of the prediction, q")
+        axes.plot(returns, color="k", linewidth=1.5, linestyle="--", label="discounted return that followed")
+        axes.set(xlabel="step of the game", xlim=(start - 0.5, len(q) - 0.5), ylim=(edges[0], edges[-1]))
+    both[0].set(ylabel="return", title=title)
+    both[1].set(title=f"its last {min(last, len(q))} steps")
+    both[0].legend(loc="lower left")
+    figure.colorbar(drawn, ax=both[1], label="predicted probability", extend="min")
     save_figure(figure, path)
 
 
@@ -100,13 +106,13 @@ def show(path, folder, gamma, env_id="", env_kwargs=None, seed=0, epsilon=0.0):
     envs, model = remake(*world, 1), load_model(path)
     obs, rewards, cut = play(envs, make_greedy(model, epsilon, seed), seed)
     envs.close()
-    edges = np.arange(-0.5, 1 / (1 - gamma) + 1)
+    edges = np.arange(-0.5, 1 / (1 - gamma) + 3)  # a little above the highest possible return
     share, q = distribution(model, obs, edges)
     returns = returns_to_go(rewards, gamma, q[-1] if cut else 0.0)  # what a cut game would still bring is predicted
     low, high = (np.array([edges[np.searchsorted(np.cumsum(s), p)] + 0.5 for s in share]) for p in (0.05, 0.95))
     how = "cut by the time limit" if cut else "ends with a fall"
     title = "C51" if kind(model) == "logits" else "QR-DQN"
-    draw(folder / "return_distribution.png", share, edges, q, returns, f"{title}, game of seed {seed}, {how}")
+    draw(folder / "return_distribution.png", share, edges, q, returns, f"{title}: game of seed {seed}, {how}")
     lines = [",".join(f"{x:.3f}" for x in row) for row in zip(q, returns, low, high, strict=True)]
     table = [f"{t},{line}" for t, line in enumerate(lines)]
     write_text(folder / "return_distribution.csv", "\n".join(["step,q,return,low_5,high_95", *table]) + "\n")
@@ -115,7 +121,7 @@ def show(path, folder, gamma, env_id="", env_kwargs=None, seed=0, epsilon=0.0):
         print(f"  step {t}: q {q[t]:.1f}, 5 % {low[t]:g}, 95 % {high[t]:g}, return {returns[t]:.1f}")
 
 
-def measure(run="", model="", env_id="", env_kwargs=None, gamma=0.98, seed=GAME, epsilon=0.0):
+def measure(run="", model="", env_id="", env_kwargs=None, gamma=0.98, seed=GAME["seed"], epsilon=GAME["epsilon"]):
     """One model that is named, or both of the book."""
     if run or model:
         path = Path(run) / "model.keras" if run else Path(model)
@@ -130,7 +136,7 @@ def measure(run="", model="", env_id="", env_kwargs=None, gamma=0.98, seed=GAME,
         results = ROOT / "book" / "results" / name
         results.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            run = recipe.train(seed=SEED, steps=STEPS, eval_interval=0, logdir=f"{folder}/run")
+            run = recipe.train(seed=SEED, eval_interval=0, logdir=f"{folder}/run")
             show(run / "model.keras", results, gamma, seed=seed, epsilon=epsilon)
     print(f"commit {commit()}, {processor()}")
 
