@@ -5,7 +5,7 @@ import gymnasium as gym
 
 gym.register_envs(ale_py)
 
-for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Endless"):
+for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Endless", "AlikeActions", "OnlyNoise"):
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
 gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")
 
