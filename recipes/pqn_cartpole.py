@@ -18,7 +18,7 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
                 here                            theirs
     steps       50,000                          500,000
     rollout     32 steps of each of 32 games    64 steps of each of 32 games
-    updates     8 times 16 minibatches of 64    4 times 16 minibatches of 128
+    updates     8 times 32 minibatches of 32    4 times 16 minibatches of 128
     network     two layers of 64 units          two layers of 256 units
     optimizer   Adam, 2.3e-3, linearly to 0     RAdam, 1e-4, linearly to 0
     exploration 1 to 0.04 in 8,000 steps        1 to 0.2 in 100,000
@@ -136,7 +136,7 @@ def train(
     epsilon_decay_steps: Count = 8_000,
     rollout_length: Size = 32,
     epochs: Size = 8,
-    batch_size: Size = 64,
+    batch_size: Size = 32,
     gamma: Probability = 0.99,
     q_lambda: Probability = 0.95,
     eval_interval: Natural = 10_000,
