@@ -16,7 +16,7 @@ Source: Gallici et al., Simplifying Deep Temporal Difference Learning (https://a
 Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
 
                 here                            theirs
-    steps       50,000                          500,000
+    steps       35,000                          500,000
     rollout     32 steps of each of 32 games    64 steps of each of 32 games
     updates     8 times 32 minibatches of 32    4 times 16 minibatches of 128
     network     two layers of 64 units          two layers of 256 units
@@ -127,11 +127,11 @@ def train(
     logdir: str = "",
     resume: bool = False,
     env_kwargs: dict = None,
-    steps: Count = 50_000,
+    steps: Count = 35_000,
     num_envs: Size = 32,
     hidden_units: Size = 64,
     learning_rate: Positive = 2.3e-3,
-    learning_rate_decay_steps: Count = 50_000,
+    learning_rate_decay_steps: Count = 35_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
     rollout_length: Size = 32,
