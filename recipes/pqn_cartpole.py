@@ -25,6 +25,8 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
     rewards     as they are                     times 0.1
 
     python recipes/pqn_cartpole.py
+
+The default settings are not stable yet: two of ten seeds end below 500 (book/pqn_cartpole.md).
 """
 
 from __future__ import annotations
