@@ -51,14 +51,13 @@ def measure(obs, **changes):
 
 def compare(seeds=5):
     """Print one line per variant."""
-    obs, lines = random_observations(), []
+    obs = random_observations()
     for name, (changes, trunk) in VARIANTS.items():
         recipe.mlp = trunk
         scores, largest = np.transpose([measure(obs, seed=seed, **changes) for seed in range(seeds)])
         each = ", ".join(f"{score:g}" for score in scores)
-        lines.append(f"{name}: {each}; mean {scores.mean():.1f}; largest q {largest.min():.0f} to {largest.max():.0f}")
-        print(lines[-1], flush=True)
-    print("\n".join(lines))
+        largest = f"largest q {largest.min():.0f} to {largest.max():.0f}"
+        print(f"{name}: {each}; mean {scores.mean():.1f}; {largest}", flush=True)
 
 
 if __name__ == "__main__":
