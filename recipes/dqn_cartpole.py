@@ -16,13 +16,14 @@ Differs from the source in (book/dqn_cartpole.md):
 
                 here                                     source
     observation a vector of numbers                      four frames of a game
-    network     two layers of 256 units                  three convolutions and a layer of 512 units
+    network     two layers of 128 units                  three convolutions and a layer of 512 units
     updates     32 after every 64 steps, in one call     1 after every 4 steps
     loss        squared error, gradient norm at most 10  Huber's, whose slope is the error clipped to ±1
     copy        after every 32 updates                   after every 10,000 updates
     optimizer   Adam, 2.3e-3, linearly to 0              RMSProp, 2.5e-4
     exploration 1 to 0.04 in 8,000 steps                 1 to 0.1 in 1,000,000
-    gamma       0.98                                     0.99
+    rewards     of 3 steps before the bootstrap          of 1 step
+    memory      20,000 steps                             1,000,000 steps
 
     python recipes/dqn_cartpole.py
 """
@@ -106,10 +107,10 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
-    hidden_units: Size = 256,
+    hidden_units: Size = 128,
     learning_rate: Positive = 2.3e-3,
     learning_rate_decay_steps: Count = 50_000,
-    buffer_size: Count = 100_000,
+    buffer_size: Count = 20_000,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
