@@ -36,7 +36,7 @@ BARS = {
 }
 FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
-    "qr_dqn_cartpole",
+    "qr_dqn_cartpole", "pqn_cartpole",
 )  # fmt: skip
 # world → recipe → flags
 SETTINGS = {

@@ -37,6 +37,7 @@ model = DQN(
     batch_size=s["batch_size"],
     learning_starts=s["learning_starts"],
     gamma=s["gamma"],
+    n_steps=s["n_step"],
     train_freq=s["train_interval"] // s["num_envs"],  # in steps of the vector of environments
     gradient_steps=s["minibatches"],
     # Also counted in environment steps, while the recipe counts updates.
