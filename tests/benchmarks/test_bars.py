@@ -1,0 +1,38 @@
+"""The public bars: every command exists, and the page is what the results say."""
+
+import importlib
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import bars  # noqa: E402
+
+RUNS = [(world, recipe) for world in bars.SETTINGS for recipe in bars.SETTINGS[world]]
+
+
+@pytest.mark.parametrize(("world", "recipe"), RUNS, ids="{}".format)
+def test_every_flag_of_a_command_is_one_of_its_recipe(world, recipe):
+    train = importlib.import_module(f"recipes.{recipe}").train
+    flags = [word.removeprefix("--").split("=")[0] for word in bars.command(world, recipe).split()[2:]]
+    assert set(flags) <= set(inspect.signature(train).parameters) and len(flags) == len(set(flags))
+
+
+def test_a_table_by_hand():
+    runs = [{"score": score, "seconds": seconds} for score, seconds in ((500.0, 10), (400.0, 30), (500.0, 20))]
+    lines = bars.table("CartPole-v1", {"dqn_cartpole": runs, "pqn_cartpole": [{"score": 500.0, "seconds": 5}]})
+    assert "| `dqn_cartpole` | 2 of 3 | 466.67 | 400.00 | 500.00 | 500.00 | 20 |" in lines
+    assert lines.index("`pqn_cartpole` |") < lines.index("`dqn_cartpole` |")  # the best first
+
+
+def test_the_page_is_what_the_results_say_and_these_are_of_the_ten_seeds_and_of_commits():
+    results = json.loads((bars.RESULTS / "bars.json").read_text())
+    assert list(results) == [f"{world}:{recipe}" for world, recipe in RUNS]
+    for name, runs in results.items():
+        assert [run["seed"] for run in runs] == list(range(bars.SEEDS)), name
+        assert not any(run["git_commit"].endswith("-dirty") for run in runs), name
+    assert (bars.RESULTS / "bars.md").read_text() == bars.markdown(results)
