@@ -3,7 +3,8 @@
 Every run is a command with the settings below, in a process of its own on one core, and the result is the mean return
 of 100 greedy games at its end. Seeds 0 to 9; the settings were found on seeds from 100 on.
 
-Writes book/results/bars.json after every run and book/results/bars.md at the end. What is in the JSON file already is
+Writes book/results/bars.json after every run, and at the end book/results/bars.md and the tables between marks in
+README and pages. What is in the JSON file already is
 not run again unless its world is named, or its world and recipe. Refuses a tree with changes that no commit holds.
 
     python benchmarks/bars.py [all | World-v1 | World-v1:recipe ...]
@@ -11,6 +12,7 @@ not run again unless its world is named, or its world and recipe. Refuses a tree
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -72,11 +74,9 @@ def command(world, recipe):
 
 
 def table(world, results):
-    """Markdown: one row for each recipe, the best first, and the commands."""
-    bar, source = BARS[world]
+    """Markdown: one row for each recipe, the best first."""
+    bar, _ = BARS[world]
     lines = [
-        f"## {world}: {bar}",
-        f"\nThe bar: {source}.\n",
         f"| recipe | seeds at {bar} or more | mean | lowest | median | highest | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -85,7 +85,7 @@ def table(world, results):
         spread = " | ".join(f"{value:.2f}" for value in (of.mean(), of.min(), np.median(of), of.max()))
         seconds = np.median([run["seconds"] for run in results[recipe]])
         lines.append(f"| `{recipe}` | {(of >= bar).sum()} of {len(of)} | {spread} | {seconds:.0f} |")
-    return "\n".join([*lines, "\n```bash", *(command(world, recipe) for recipe in results), "```\n"])
+    return "\n".join(lines)
 
 
 HEAD = """# Public bars
@@ -114,13 +114,27 @@ def run_all(*again):
             results[name].append(run)
             write_text(path, json.dumps(results, indent=1) + "\n")
             print(f"{name}, seed {run['seed']}: {run['score']:.2f} in {run['seconds']:.1f} s", flush=True)
-    write_text(RESULTS / "bars.md", markdown(results))
+    for path, text in texts(results).items():
+        write_text(path, text)
 
 
-def markdown(results):
-    """The page of all worlds."""
+MARKED = re.compile(r"<!-- bars of ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def texts(results):
+    """Every text that shows these results → its content with the figures as they are in the results."""
     worlds = {world: {recipe: results[f"{world}:{recipe}"] for recipe in SETTINGS[world]} for world in SETTINGS}
-    return "\n".join([HEAD, *(table(world, of) for world, of in worlds.items())])
+    parts = [HEAD]
+    for world, of in worlds.items():
+        bar, source = BARS[world]
+        commands = "\n".join(command(world, recipe) for recipe in of)
+        parts.append(f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(world, of)}\n\n```bash\n{commands}\n```\n")
+    found = {RESULTS / "bars.md": "\n".join(parts)}
+    for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
+        if MARKED.search(page.read_text()):
+            marked = lambda m: f"<!-- bars of {m[1]} -->\n{table(m[1], worlds[m[1]])}\n<!-- end -->"  # noqa: E731
+            found[page] = MARKED.sub(marked, page.read_text())
+    return found
 
 
 if __name__ == "__main__":

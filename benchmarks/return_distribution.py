@@ -106,10 +106,10 @@ def show(path, folder, gamma, env_id="", env_kwargs=None, seed=0, epsilon=0.0):
     envs, model = remake(*world, 1), load_model(path)
     obs, rewards, cut = play(envs, make_greedy(model, epsilon, seed), seed)
     envs.close()
-    edges = np.arange(-0.5, 1 / (1 - gamma) + 3)  # a little above the highest possible return
+    edges = np.arange(-1.0, 1 / (1 - gamma) + 4, 2)  # as C51's atoms, to a little above the highest possible return
     share, q = distribution(model, obs, edges)
     returns = returns_to_go(rewards, gamma, q[-1] if cut else 0.0)  # what a cut game would still bring is predicted
-    low, high = (np.array([edges[np.searchsorted(np.cumsum(s), p)] + 0.5 for s in share]) for p in (0.05, 0.95))
+    low, high = (np.array([edges[np.searchsorted(np.cumsum(s), p)] + 1 for s in share]) for p in (0.05, 0.95))
     how = "cut by the time limit" if cut else "ends with a fall"
     title = "C51" if kind(model) == "logits" else "QR-DQN"
     draw(folder / "return_distribution.png", share, edges, q, returns, f"{title}: game of seed {seed}, {how}")
@@ -121,7 +121,7 @@ def show(path, folder, gamma, env_id="", env_kwargs=None, seed=0, epsilon=0.0):
         print(f"  step {t}: q {q[t]:.1f}, 5 % {low[t]:g}, 95 % {high[t]:g}, return {returns[t]:.1f}")
 
 
-def measure(run="", model="", env_id="", env_kwargs=None, gamma=0.98, seed=GAME["seed"], epsilon=GAME["epsilon"]):
+def measure(run="", model="", env_id="", env_kwargs=None, gamma=0.99, seed=GAME["seed"], epsilon=GAME["epsilon"]):
     """One model that is named, or both of the book."""
     if run or model:
         path = Path(run) / "model.keras" if run else Path(model)

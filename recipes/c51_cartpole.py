@@ -19,6 +19,8 @@ Source: Bellemare, Dabney, Munos, A Distributional Perspective on Reinforcement 
 those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
 
     python recipes/c51_cartpole.py
+
+Scores of ten seeds, here and on other worlds: book/results/bars.md
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
     rewards     as they are                     times 0.1
 
     python recipes/pqn_cartpole.py
+
+Scores of ten seeds, here and on other worlds: book/results/bars.md
 """
 
 from __future__ import annotations
