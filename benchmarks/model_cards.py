@@ -37,7 +37,15 @@ SMALL = {
     "neural_evolutionary_gridworld": ("neural_evolutionary_agent", []),
     "nfq_grid_random_goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"]),
     "dqn_grid_obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"]),
-}
+    **{
+        recipe: (recipe, [])
+        for recipe in (
+            "value_iteration_frozenlake", "monte_carlo_blackjack", "q_learning_cliffwalking", "sarsa_cliffwalking",
+            "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
+            "qr_dqn_cartpole", "pqn_cartpole",
+        )
+    },
+}  # fmt: skip
 # How a model is scored: share of random actions, and what differs from the environment it was trained in. Greedy games
 # of Pong differ in nothing but their idle frames.
 GREEDY = [(0.0, {})]
@@ -46,7 +54,8 @@ HEAD = """# Trained models
 
 Plain Keras files: `keras.models.load_model` of Keras 3.10 or newer reads them without this repository, in safe mode,
 under TensorFlow, JAX or PyTorch (`benchmarks/keras_versions.py` tries the versions). Observation in, one number per
-action out (a Q-network's action values, a policy's logits); the highest is the action to take. The cards (`.json`) are
+action out (a Q-network's action values, a policy's logits); the highest is the action to take. Where a network has
+several outputs, as those of C51 and QR-DQN have, these numbers are the first. The cards (`.json`) are
 written by `benchmarks/model_cards.py`, and `tests/test_models.py` plays each model again.
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
