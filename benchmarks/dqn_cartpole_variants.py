@@ -31,13 +31,9 @@ VARIANTS = {
     "Huber's loss": ("", {"tf.square(y - q)": "huber(y - q)", IMPORT: f"from common.losses import huber\n{IMPORT}"}),
     "gradients as long as they are": ("", {", global_clipnorm=10.0": ""}),
     "rounds of 128 updates every 256 steps": ("--train_interval=256 --minibatches=128 --target_interval=128", {}),
-    "a copy every 128 updates": ("--target_interval=128", {}),
     "1 reward before the bootstrap": ("--n_step=1", {}),
     "a memory of 100,000 steps": ("--buffer_size=100000", {}),
-    "1 reward and 100,000 steps": ("--n_step=1 --buffer_size=100000", {}),
-    "gamma 0.98": ("--gamma=0.98", {}),
     "a constant learning rate": ("--learning_rate_decay_steps=1000000000", {}),
-    "epsilon 0.1 at the end": ("--epsilon_final=0.1", {}),
 }  # fmt: skip
 
 
