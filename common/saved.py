@@ -114,7 +114,8 @@ def load_policy(path, obs_space, action_space):
         )
     takes, wanted = tuple(inputs[0].shape[1:]), (obs_space.shape, (int(action_space.n),))
     fits = match(takes, wanted[0])
-    obs = keras.Input(wanted[0] if fits else takes, dtype=inputs[0].dtype)
+    obs = keras.Input(wanted[0] if fits else takes, dtype=inputs[0].dtype, name="obs")
+    states = [keras.Input(state.shape[1:], name="state") for state in states]
     named = getattr(model, "input", None)  # which a Sequential model lacks
     try:
         outputs = model([obs, *states] if states else {name: obs for name in named} if isinstance(named, dict) else obs)
