@@ -223,14 +223,14 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
 
 class Sequences(NamedTuple):
-    """A batch from `SequenceReplayBuffer`; B rows of T steps, of one game each."""
+    """A batch from `SequenceReplayBuffer`; B rows of one game each: W steps of burn-in, then T to learn from."""
 
-    obs: np.ndarray  # [B, T + 1, ...], one more than steps: the last one is for the bootstrap
+    obs: np.ndarray  # [B, W + T + 1, ...], one more than steps: the last one is for the bootstrap
+    inside: np.ndarray  # [B, W + T + 1] float32, 1 where the observation is of the row's game; others are to be ignored
     action: np.ndarray  # [B, T, ...]
     reward: np.ndarray  # [B, T] float32
     terminated: np.ndarray  # [B, T] float32, 1 where the episode ended for good; a truncated one goes on, and is 0
-    inside: np.ndarray  # [B, T + 1] float32, 1 where the observation is of the row's game; what else is there is noise
-    learned: np.ndarray  # [B, T] float32, 1 for the steps that belong to the loss: in the game, and no burn-in
+    learned: np.ndarray  # [B, T] float32, 1 for steps of the row's game; others are to be ignored
 
 
 class SequenceReplayBuffer:
@@ -292,17 +292,17 @@ class SequenceReplayBuffer:
             raise ValueError(f"nothing to sample: {len(self)} steps stored")
         drawn = rng.integers(first, self.size - 1, size=batch_size)[..., None]  # counted from the oldest slot
         env = rng.integers(self.obs.shape[1], size=batch_size)[..., None]
-        steps = drawn + np.arange(-self.burn_in, self.length + 1)  # [B, T + 1]
+        steps = drawn + np.arange(-self.burn_in, self.length + 1)  # [B, W + T + 1]
         oldest = self.position - self.size
         slots = (oldest + steps) % len(self.obs)
         stored = (steps >= 0) & (steps < self.size)
         inside = stored & (self.game[slots, env] == self.game[(oldest + drawn) % len(self.obs), env])
-        # A step has its next observation where the slot after it is of the same game.
-        learned = inside[..., :-1] & inside[..., 1:] & (steps[..., :-1] >= drawn)
-        now = slots[..., :-1], env
+        # A step is known when the slot after it, its next observation, is of the same game.
+        learned = inside[..., self.burn_in : -1] & inside[..., self.burn_in + 1 :]
+        now = slots[..., self.burn_in : -1], env
         return Sequences(
-            self.obs[slots, env], self.action[now], self.reward[now], self.terminated[now],
-            inside.astype(np.float32), learned.astype(np.float32),
+            self.obs[slots, env], inside.astype(np.float32),
+            self.action[now], self.reward[now], self.terminated[now], learned.astype(np.float32),
         )  # fmt: skip
 
     def flush(self):

@@ -84,15 +84,15 @@ def test_a_sequence_by_hand():
         drawn[int(batch.obs[row, 2, 0])] = [np.array(part[row]) for part in batch]
     assert drawn.keys() == {0, 1, 2, 3, 4}  # what follows observation 5 is not known yet
     inside = {0: [0, 0, 1, 1, 1, 0], 1: [0, 1, 1, 1, 0, 0], 3: [0, 0, 1, 1, 1, 0], 4: [0, 1, 1, 1, 0, 0]}
-    learned = {0: [0, 0, 1, 1, 0], 1: [0, 0, 1, 0, 0], 3: [0, 0, 1, 1, 0], 4: [0, 0, 1, 0, 0]}
+    learned = {0: [1, 1, 0], 1: [1, 0, 0], 3: [1, 1, 0], 4: [1, 0, 0]}
     for i in (0, 1, 3, 4):
-        obs, action, reward, terminated, *masks = drawn[i]
-        assert [mask.tolist() for mask in masks] == [inside[i], learned[i]]
-        shown = masks[0] == 1
+        obs, is_inside, action, reward, terminated, is_learned = drawn[i]
+        assert is_inside.tolist() == inside[i] and is_learned.tolist() == learned[i]
+        shown = is_inside == 1
         np.testing.assert_array_equal(obs[shown, 0], np.arange(i - 2, i + 4)[shown])
-        shown = masks[1] == 1
-        np.testing.assert_array_equal([action[shown], reward[shown]], [np.arange(i - 2, i + 3)[shown]] * 2)
-        np.testing.assert_array_equal(terminated[shown], np.arange(i - 2, i + 3)[shown] == 1)
+        shown, steps = is_learned == 1, np.arange(i, i + 3)
+        np.testing.assert_array_equal([action[shown], reward[shown]], [steps[shown]] * 2)
+        np.testing.assert_array_equal(terminated[shown], steps[shown] == 1)
     assert not drawn[2][-1].any()  # after the last observation of a game there is nothing to learn
 
 
@@ -118,20 +118,20 @@ def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
         for game in games[env]:
             for t in game:
                 row = [k if k in game and k >= oldest else None for k in range(t - burn_in, t + length + 1)]
-                learned = [k is not None and row[j + 1] is not None and j >= burn_in for j, k in enumerate(row[:-1])]
+                learned = [None not in row[j : j + 2] for j in range(burn_in, burn_in + length)]
                 if t >= oldest + burn_in * (steps >= 20) and t < steps - 1:
                     wanted[t * num_envs + env] = [k if k is None else k * num_envs + env for k in row], learned
     batch = buffer.sample((2, 2000), rng)
     assert batch.obs.shape == (2, 2000, burn_in + length + 1, 1)
     batch = [np.reshape(part, (4000, *part.shape[2:])) for part in batch]
-    obs, action, reward, terminated, inside, learned = batch
+    obs, inside, action, reward, terminated, learned = batch
     assert set(obs[:, burn_in, 0]) == wanted.keys()
     for i in range(4000):
         row, to_learn = wanted[int(obs[i, burn_in, 0])]
         assert inside[i].tolist() == [k is not None for k in row] and learned[i].tolist() == to_learn
         assert all(k is None or obs[i, j, 0] == k for j, k in enumerate(row))
         for j in np.flatnonzero(to_learn):
-            assert action[i, j] == reward[i, j] == row[j] and terminated[i, j] == row[j] % 2
+            assert action[i, j] == reward[i, j] == row[burn_in + j] and terminated[i, j] == row[burn_in + j] % 2
 
 
 def test_steps_of_sequences_are_drawn_uniformly():
