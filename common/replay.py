@@ -227,7 +227,7 @@ class Sequences(NamedTuple):
 
     obs: np.ndarray  # [B, W + T + 1, ...], one more than steps: the last one is for the bootstrap
     inside: np.ndarray  # [B, W + T + 1] float32, 1 where the observation is of the row's game; others are to be ignored
-    action: np.ndarray  # [B, T, ...]
+    action: np.ndarray  # [B, W + T, ...]
     reward: np.ndarray  # [B, T] float32
     terminated: np.ndarray  # [B, T] float32, 1 where the episode ended for good; a truncated one goes on, and is 0
     learned: np.ndarray  # [B, T] float32, 1 for steps of the row's game; others are to be ignored
@@ -302,7 +302,7 @@ class SequenceReplayBuffer:
         now = slots[..., self.burn_in : -1], env
         return Sequences(
             self.obs[slots, env], inside.astype(np.float32),
-            self.action[now], self.reward[now], self.terminated[now], learned.astype(np.float32),
+            self.action[slots[..., :-1], env], self.reward[now], self.terminated[now], learned.astype(np.float32),
         )  # fmt: skip
 
     def flush(self):

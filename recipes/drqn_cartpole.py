@@ -46,15 +46,24 @@ from envs.checked import make_vec
 from envs.repeatable import Repeatable
 
 
-def build_q_network(obs_size, num_actions, memory_units, hidden_units):
-    """Observations [B, D] and state [B, 2M] → q of every action [B, A], and the next state; the first state is 0."""
-    obs, state = keras.Input((obs_size,), name="obs"), keras.Input((2 * memory_units,), name="state")
-    import os
-    scaled = keras.layers.Rescaling(float(os.environ.get("SCALE", 1)))(obs)
-    memory, states = keras.layers.LSTMCell(memory_units, unit_forget_bias=False)(scaled, keras.ops.split(state, 2, axis=-1))
-    next_state = keras.layers.Concatenate(name="next_state")(states)
-    hidden = mlp(memory, (hidden_units,), activation="relu")
-    return keras.Model([obs, state], [keras.layers.Dense(num_actions, name="q")(hidden), next_state], name="q_network")
+def build_q_network(obs_size, num_actions, memory_units, hidden_units, obs_scale):
+    """Observations [B, D] and state [B, S] → q of every action [B, A] and the next state; the first state is 0.
+
+    The state holds both vectors of the LSTM and the last action, one-hot; of the next one it is the greedy action.
+    """
+    obs, state = keras.Input((obs_size,), name="obs"), keras.Input((2 * memory_units + num_actions,), name="state")
+    *memory, last_action = keras.ops.split(state, [memory_units, 2 * memory_units], axis=-1)
+    seen = keras.layers.Concatenate()([keras.layers.Rescaling(obs_scale)(obs), last_action])
+    output, memory = keras.layers.LSTMCell(memory_units, unit_forget_bias=False)(seen, memory)
+    q = keras.layers.Dense(num_actions, name="q")(mlp(output, (hidden_units,), activation="relu"))
+    action = keras.ops.one_hot(keras.ops.top_k(q, 1)[1][:, 0], num_actions)
+    next_state = keras.layers.Concatenate(name="next_state")([*memory, action])
+    return keras.Model([obs, state], [q, next_state], name="q_network")
+
+
+def with_action(state, action, num_actions):
+    """The state [B, S] with the action that was taken, [B], in the place of the greedy one."""
+    return tf.concat([state[:, :-num_actions], tf.one_hot(action, num_actions)], axis=-1)
 
 
 def td_target(reward, discount, next_q):
@@ -64,19 +73,21 @@ def td_target(reward, discount, next_q):
     return reward + discount * best
 
 
-def unroll(model, obs, inside, burn_in):
+def unroll(model, obs, inside, action, burn_in):
     """The network step by step through sequences, its state 0 until they are inside their game.
 
-    obs [B, W + T + 1, D], inside [B, W + T + 1] → q of every action after the W steps of burn-in, [B, T + 1, A].
+    obs [B, W + T + 1, D], inside [B, W + T + 1], action [B, W + T] → q of every action after the W steps of burn-in,
+    [B, T + 1, A].
     """
     state, outputs = tf.zeros((obs.shape[0], model.inputs[1].shape[1])), []  # [B, S]
     for t in range(obs.shape[1]):
         q, state = model([obs[:, t], state])  # [B, A], [B, S]
-        state *= inside[:, t, None]
+        if t >= burn_in:
+            outputs.append(q)
+        if t < action.shape[1]:
+            state = inside[:, t, None] * with_action(state, action[:, t], q.shape[1])
         if t < burn_in:
             state = tf.stop_gradient(state)
-        else:
-            outputs.append(q)
     return tf.stack(outputs, axis=1)
 
 
@@ -100,12 +111,12 @@ def make_update(model, target_model, optimizer, gamma, burn_in):
         total = 0.0
         for k in tf.range(len(obs)):
             # (3) Target.
-            next_q = unroll(target_model, obs[k], inside[k], burn_in)[:, 1:]  # [B, T, A]
+            next_q = unroll(target_model, obs[k], inside[k], action[k], burn_in)[:, 1:]  # [B, T, A]
             y = td_target(reward[k], gamma * (1 - terminated[k]), next_q)  # [B, T]
             # (4) Regress.
             with tf.GradientTape() as tape:
-                q = unroll(model, obs[k], inside[k], burn_in)[:, :-1]  # [B, T, A]
-                q = tf.gather(q, action[k], axis=2, batch_dims=2)  # [B, T]
+                q = unroll(model, obs[k], inside[k], action[k], burn_in)[:, :-1]  # [B, T, A]
+                q = tf.gather(q, action[k][:, burn_in:], axis=2, batch_dims=2)  # [B, T]
                 assert q.shape == y.shape == learned[k].shape
                 loss = tf.reduce_sum(learned[k] * (y - q) ** 2) / tf.maximum(tf.reduce_sum(learned[k]), 1)
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
@@ -130,21 +141,22 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
+    obs_scale: Positive = 10.0,
     memory_units: Size = 32,
     hidden_units: Size = 128,
-    learning_rate: Positive = 2.3e-3,
+    learning_rate: Positive = 1e-3,
     learning_rate_decay_steps: Count = 50_000,
     buffer_size: Count = 100_000,
-    burn_in: Natural = 8,
+    burn_in: Natural = 12,
     length: Count = 8,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
-    train_interval: Count = 256,
-    minibatches: Size = 128,
-    batch_size: Size = 64,
+    train_interval: Count = 64,
+    minibatches: Size = 16,
+    batch_size: Size = 32,
     gamma: Probability = 0.98,
-    target_interval: Count = 128,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
@@ -160,6 +172,7 @@ def train(
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         steps: environment steps, over all environments together.
         num_envs: games played side by side.
+        obs_scale: factor of the observations in front of the LSTM.
         memory_units: width of the LSTM.
         hidden_units: width of the layer after it.
         learning_rate: initial learning rate of Adam.
@@ -188,14 +201,13 @@ def train(
     memory = SequenceReplayBuffer(buffer_size, num_envs, obs_space, envs.single_action_space, burn_in, length)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model, target_model = (
-        build_q_network(obs_space.shape[0], num_actions, memory_units, hidden_units) for _ in range(2)
-    )
+    sizes = obs_space.shape[0], num_actions, memory_units, hidden_units
+    model, target_model = (build_q_network(*sizes, obs_scale) for _ in range(2))
     target_model.set_weights(model.get_weights())
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
     act, update = make_act(model), make_update(model, target_model, optimizer, gamma, burn_in)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    state = np.zeros((num_envs, 2 * memory_units), np.float32)
+    state = np.zeros((num_envs, 2 * memory_units + num_actions), np.float32)
     games = {"envs": envs, "obs": obs, "state": state, "ended": np.zeros(num_envs, bool)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
     carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
@@ -210,7 +222,7 @@ def train(
             next_obs, reward, terminated, truncated, _ = envs.step(action)
             playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
             carry.step += int(playing.sum())
-            carry.state = np.where(playing[:, None], state, 0)
+            carry.state = np.where(playing[:, None], with_action(state, action, num_actions), 0)
 
             # (2) Remember.
             memory.add(carry.obs, action, reward, terminated, playing)

@@ -87,11 +87,12 @@ def test_a_sequence_by_hand():
     learned = {0: [1, 1, 0], 1: [1, 0, 0], 3: [1, 1, 0], 4: [1, 0, 0]}
     for i in (0, 1, 3, 4):
         obs, is_inside, action, reward, terminated, is_learned = drawn[i]
+        np.testing.assert_array_equal(action[is_inside[:-1] == 1], np.arange(i - 2, i + 3)[is_inside[:-1] == 1])
         assert is_inside.tolist() == inside[i] and is_learned.tolist() == learned[i]
         shown = is_inside == 1
         np.testing.assert_array_equal(obs[shown, 0], np.arange(i - 2, i + 4)[shown])
         shown, steps = is_learned == 1, np.arange(i, i + 3)
-        np.testing.assert_array_equal([action[shown], reward[shown]], [steps[shown]] * 2)
+        np.testing.assert_array_equal(reward[shown], steps[shown])
         np.testing.assert_array_equal(terminated[shown], steps[shown] == 1)
     assert not drawn[2][-1].any()  # after the last observation of a game there is nothing to learn
 
@@ -130,8 +131,9 @@ def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
         row, to_learn = wanted[int(obs[i, burn_in, 0])]
         assert inside[i].tolist() == [k is not None for k in row] and learned[i].tolist() == to_learn
         assert all(k is None or obs[i, j, 0] == k for j, k in enumerate(row))
+        assert all(k is None or action[i, j] == k for j, k in enumerate(row[:-1]))
         for j in np.flatnonzero(to_learn):
-            assert action[i, j] == reward[i, j] == row[burn_in + j] and terminated[i, j] == row[burn_in + j] % 2
+            assert reward[i, j] == row[burn_in + j] and terminated[i, j] == row[burn_in + j] % 2
 
 
 def test_steps_of_sequences_are_drawn_uniformly():

@@ -9,10 +9,10 @@ from recipes import drqn_cartpole as recipe
 
 # Enough to learn a probe world in a few seconds, and to compile fast.
 PROBE = {
-    "num_envs": 4, "memory_units": 8, "hidden_units": 8, "learning_rate": 0.02, "learning_rate_decay_steps": 4000,
-    "burn_in": 1, "length": 4, "learning_starts": 64, "epsilon_decay_steps": 2000, "train_interval": 16,
-    "minibatches": 8, "batch_size": 16, "target_interval": 16, "eval_interval": 0, "eval_episodes": 20, "steps": 4000,
-    "gamma": 0.9,
+    "num_envs": 4, "obs_scale": 1.0, "memory_units": 8, "hidden_units": 8, "learning_rate": 0.02,
+    "learning_rate_decay_steps": 4000, "burn_in": 1, "length": 4, "learning_starts": 64, "epsilon_decay_steps": 2000,
+    "train_interval": 16, "minibatches": 8, "batch_size": 16, "target_interval": 16, "eval_interval": 0,
+    "eval_episodes": 20, "steps": 4000, "gamma": 0.9,
 }  # fmt: skip
 
 
@@ -40,41 +40,59 @@ def test_the_target_by_hand():
 
 def network(seed=0, obs_size=2):
     keras.utils.set_random_seed(seed)
-    model = recipe.build_q_network(obs_size, 2, 3, 4)
+    model = recipe.build_q_network(obs_size, 2, 3, 4, 1.0)
     rng = np.random.default_rng(seed)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
     return model
 
 
+def sequence(rows=1, steps=5):
+    """Observations [B, T + 1, 2] and actions [B, T]."""
+    rng = np.random.default_rng(1)
+    return tf.constant(rng.normal(size=(rows, steps, 2)), tf.float32), tf.constant(rng.integers(2, size=(rows, 4)))
+
+
+def test_the_state_has_the_greedy_action_or_the_one_that_was_taken():
+    model, (obs, _) = network(), sequence(rows=20)
+    q, state = stepped(model, obs[:, 0])
+    np.testing.assert_array_equal(state[:, -2:], np.eye(2)[np.argmax(q, axis=-1)])
+    taken = recipe.with_action(state, np.zeros(20, int), 2)
+    np.testing.assert_array_equal(taken[:, -2:], [[1, 0]] * 20)
+    np.testing.assert_array_equal(taken[:, :-2], state[:, :-2])
+    assert abs(stepped(model, obs[:, 1], taken)[0] - stepped(model, obs[:, 1], state)[0]).numpy().max() > 0.01
+
+
 def test_unrolling_is_stepping():
-    model, obs = network(), tf.constant(np.random.default_rng(1).normal(size=(4, 5, 2)).astype(np.float32))
+    model, (obs, action) = network(), sequence(rows=4)
     state, wanted = None, []
     for t in range(5):
         q, state = stepped(model, obs[:, t], state)
+        state = recipe.with_action(state, action[:, t], 2) if t < 4 else None
         wanted.append(q)
     for burn_in in (0, 2, 4):
-        q = recipe.unroll(model, obs, tf.ones((4, 5)), burn_in)
+        q = recipe.unroll(model, obs, tf.ones((4, 5)), action, burn_in)
         np.testing.assert_allclose(q, np.stack(wanted, axis=1)[:, burn_in:], rtol=1e-5, atol=1e-6)
 
 
 def test_a_game_begins_with_the_state_0_whatever_came_before():
-    model, obs = network(), tf.constant(np.random.default_rng(1).normal(size=(1, 5, 2)).astype(np.float32))
+    model, (obs, action) = network(), sequence()
     inside = np.array([[0, 0, 1, 1, 1]], np.float32)
-    q = recipe.unroll(model, obs, inside, 2)
-    np.testing.assert_allclose(q, recipe.unroll(model, obs[:, 2:], inside[:, 2:], 0), rtol=1e-5, atol=1e-6)
+    q = recipe.unroll(model, obs, inside, action, 2)
+    wanted = recipe.unroll(model, obs[:, 2:], inside[:, 2:], action[:, 2:], 0)
+    np.testing.assert_allclose(q, wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(q[:, 0], stepped(model, obs[:, 2])[0], rtol=1e-5, atol=1e-6)
-    crossing = recipe.unroll(model, obs, np.ones_like(inside), 2)
+    crossing = recipe.unroll(model, obs, np.ones_like(inside), action, 2)
     assert abs(crossing - q)[:, 0].numpy().max() > 0.01
 
 
 def test_the_burn_in_warms_the_state_and_gets_no_gradient():
-    model, obs = network(), tf.constant(np.random.default_rng(1).normal(size=(1, 5, 2)).astype(np.float32))
+    model, (obs, action) = network(), sequence()
     for burn_in, reached in ((2, [0, 0, 1, 1, 1]), (0, [1, 1, 1, 1, 1])):
         with tf.GradientTape() as tape:
             tape.watch(obs)
-            last = tf.reduce_sum(recipe.unroll(model, obs, tf.ones((1, 5)), burn_in)[:, -1])
+            last = tf.reduce_sum(recipe.unroll(model, obs, tf.ones((1, 5)), action, burn_in)[:, -1])
         assert tf.reduce_any(tape.gradient(last, obs) != 0, axis=-1).numpy().tolist() == [[bool(r) for r in reached]]
-    with_it, without = (recipe.unroll(model, obs[:, t:], tf.ones((1, 5 - t)), 0)[:, -1] for t in (0, 2))
+    with_it, without = (recipe.unroll(model, obs[:, t:], tf.ones((1, 5 - t)), action[:, t:], 0)[:, -1] for t in (0, 2))
     assert abs(with_it - without).numpy().max() > 1e-4
 
 
@@ -89,7 +107,7 @@ def test_one_update_by_hand():
     """Two sequences of two steps after one of burn-in; the second game terminates with the first of them."""
     model, target_model, optimizer = constant([1.0, 2.0]), constant([5.0, 3.0]), keras.optimizers.SGD(1.0)
     update = recipe.make_update(model, target_model, optimizer, 0.99, 1)
-    obs, action = np.zeros((1, 2, 4, 1), np.float32), np.array([[[0, 1], [1, 0]]])
+    obs, action = np.zeros((1, 2, 4, 1), np.float32), np.array([[[1, 0, 1], [0, 1, 0]]])
     reward, terminated = np.array([[[1, 0], [2.5, 1000]]], np.float32), np.array([[[0, 0], [1, 0]]], np.float32)
     inside, learned = np.array([[[1, 1, 1, 1], [1, 1, 1, 0]]], np.float32), np.array([[[1, 1], [1, 0]]], np.float32)
     loss = float(update(obs, inside, action, reward, terminated, learned))

@@ -46,12 +46,12 @@ def test_an_export_of_a_recurrent_policy_takes_the_state_and_returns_the_next_on
     if format == "onnx" and not all(map(importlib.util.find_spec, NEEDED["onnx"])):
         pytest.skip("the extra onnx is not installed here")
     monkeypatch.chdir(tmp_path)
-    model = drqn_cartpole.build_q_network(4, 2, 3, 4)
+    model = drqn_cartpole.build_q_network(4, 2, 3, 4, 1.0)
     model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])
     model.save("model.keras")
     export(model="model.keras", env_id="CartPole-v1", format=format, out="policy")
     rng = np.random.default_rng(1)
-    inputs = [rng.normal(size=(50, size)).astype(np.float32) for size in (4, 6)]
+    inputs = [rng.normal(size=(50, size)).astype(np.float32) for size in (4, 8)]
     q, next_state = model(inputs)
     action, exported_state = RUNTIMES[format](tmp_path / "policy")(*inputs)
     assert action.tolist() == np.argmax(q, axis=-1).tolist() and 0 < action.mean() < 1
