@@ -27,7 +27,8 @@ Differs from the source in (book/drqn_cartpole.md):
 
     python recipes/drqn_cartpole.py
 
-SCORES
+The default settings do not reach the goal of 475 reliably yet (book/drqn_cartpole.md). Deep Q-Network, which has no
+memory, reaches 40 to 45 here.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def train(
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
     train_interval: Count = 64,
-    minibatches: Size = 32,
+    minibatches: Size = 16,
     batch_size: Size = 32,
     gamma: Probability = 0.98,
     target_interval: Count = 64,

@@ -105,7 +105,7 @@ SIBLINGS = {
     ("dqn_cartpole", "prioritized_dqn_cartpole"): 30,
     ("dqn_cartpole", "c51_cartpole"): 60,
     ("c51_cartpole", "qr_dqn_cartpole"): 50,
-    ("dqn_cartpole", "drqn_cartpole"): 70,
+    ("dqn_cartpole", "drqn_cartpole"): 85,
 }
 
 
