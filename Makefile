@@ -54,6 +54,11 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/frozenlake_errata.py network
 	$(BIN)/python benchmarks/cliffwalking.py online
 	$(BIN)/python benchmarks/cliffwalking.py variants
+	$(BIN)/python benchmarks/blind_cliffwalk.py
+	$(BIN)/python benchmarks/alike_actions.py
+	$(BIN)/python benchmarks/overestimation.py noise
+	$(BIN)/python benchmarks/overestimation.py cartpole
+	$(BIN)/python benchmarks/return_distribution.py
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare
 	$(BIN)/python benchmarks/reinforce_errata.py speed

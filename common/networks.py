@@ -5,20 +5,26 @@ from __future__ import annotations
 from common.lazy import keras
 
 
-def mlp(inputs, units=(64, 64), activation="tanh"):
+def mlp(inputs, units=(64, 64), activation="tanh", normalize=False):
     """Fully connected layers.
 
     Args:
         inputs: Keras tensor, [B, D] or any shape, which is flattened.
         units: width of each layer.
         activation: after each layer.
+        normalize: layer normalisation before each activation.
 
     Returns:
         Keras tensor, [B, units[-1]].
     """
     x = keras.layers.Flatten()(inputs) if len(inputs.shape) != 2 else inputs
     for width in units:
-        x = keras.layers.Dense(int(width), activation=activation)(x)
+        if normalize:
+            x = keras.layers.Dense(int(width))(x)
+            x = keras.layers.LayerNormalization()(x)
+            x = keras.layers.Activation(activation)(x)
+        else:
+            x = keras.layers.Dense(int(width), activation=activation)(x)
     return x
 
 

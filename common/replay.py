@@ -78,6 +78,63 @@ class ReplayBuffer:
         return self.size
 
 
+class NSteps:
+    """Joins the steps of N games into transitions over n steps (Sutton 1988): the reward is the discounted sum of n.
+
+    A transition is complete n steps after it began, or when its game terminated, since no reward follows then. The last
+    n - 1 steps of a truncated game begin no transition: what would have followed is unknown.
+
+    Args:
+        n_step: rewards in a sum; 1 leaves the steps as they are.
+        gamma: discount per step.
+        num_envs: N.
+    """
+
+    def __init__(self, n_step, gamma, num_envs):
+        self.n_step, self.gamma = n_step, gamma
+        self.recent = []  # the last n steps of all games, the oldest first: (obs, action, reward)
+        self.age = np.zeros(num_envs, np.int64)  # of these, how many belong to the present game
+
+    def join(self, obs, action, reward, next_obs, terminated, playing):
+        """Take one step of every game, and return what it completes.
+
+        Args:
+            obs: [N, ...], what was acted on.
+            action: [N, ...].
+            reward: [N].
+            next_obs: [N, ...], what was observed then.
+            terminated: [N] bool.
+            playing: [N] bool, false where the step only reset its game.
+
+        Returns:
+            `Transitions` of as many rows as were completed, 0 among them; `next_obs` is n steps after `obs`.
+        """
+        self.recent = [*self.recent, (obs, action, reward)][-self.n_step :]
+        self.age = np.where(playing, np.minimum(self.age + 1, self.n_step), 0)
+        pieces = []
+        for begin in range(len(self.recent)):
+            length = len(self.recent) - begin
+            which = (self.age >= length) & ((length == self.n_step) | terminated)
+            total = sum(self.gamma**k * step[2][which] for k, step in enumerate(self.recent[begin:]))
+            first_obs, first_action, _ = self.recent[begin]
+            pieces.append((first_obs[which], first_action[which], total, next_obs[which], terminated[which]))
+            if not terminated.any():  # only the oldest can be complete
+                break
+        return Transitions(*map(np.concatenate, zip(*pieces, strict=True)))
+
+    def state(self):
+        """What `load` needs, as a dict of arrays."""
+        obs, action, reward = zip(*self.recent, strict=True) if self.recent else ((), (), ())
+        return {"obs": np.array(obs), "action": np.array(action), "reward": np.array(reward), "age": self.age}
+
+    def load(self, state):
+        """Take over the `state` of an object of the same size; ValueError where the sizes differ."""
+        if state["age"].shape != self.age.shape or len(state["obs"]) > self.n_step:
+            raise ValueError(f"steps of {len(state['age'])} games, here {len(self.age)}")
+        self.recent = list(zip(state["obs"], state["action"], state["reward"], strict=True))
+        self.age = state["age"]
+
+
 class SumTree:
     """Priorities of numbered rows, and draws in proportion to them in O(log n) (Schaul et al. 2016, appendix B.2.1).
 

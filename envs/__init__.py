@@ -5,7 +5,8 @@ import gymnasium as gym
 
 gym.register_envs(ale_py)
 
-for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless"):
+_PROBES = "OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless", "AlikeActions", "OnlyNoise"
+for _name in _PROBES:
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
 gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")
 

@@ -9,6 +9,8 @@ Each is worth its value with a discount γ under the best policy:
     Endless       reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)            does truncation bootstrap?
     Recall        ChosenReward, three steps too late      greedy return 1, random 0.5  is the past remembered?
     PixelChoice   ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2  the same from pixels
+    AlikeActions  reward as observed, 1/2 more for action 0   `AlikeActions.q`           do actions share a value?
+    OnlyNoise     rewards of mean 0 whatever is done          v = 0                      is the maximum too high?
 """
 
 import gymnasium as gym
@@ -90,6 +92,51 @@ class Endless(_Probe):
     def step(self, action):
         self.t += 1
         return self.obs(), 1.0, False, self.t == 10, {}
+
+
+class _ManyActions(gym.Env):
+    """Two numbers, drawn anew at each step from -1 to 1, and the part of the game that is over."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+    def __init__(self, num_actions=10, length=1):
+        self.action_space, self.length = gym.spaces.Discrete(num_actions), length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._look(), {}
+
+    def step(self, action):
+        reward = self.reward(action)
+        self.t += 1
+        return self._look(), reward, self.t == self.length, False, {}
+
+    def _look(self):
+        self.seen = np.array([*self.np_random.uniform(-1, 1, 2), self.t / self.length], np.float32)
+        return self.seen
+
+
+class AlikeActions(_ManyActions):
+    """The numbers x and y decide the reward: cos(2 pi x) y, which is 0 on average, and 1/2 more for action 0."""
+
+    def reward(self, action):
+        return float(np.cos(2 * np.pi * self.seen[0]) * self.seen[1]) + 0.5 * (action == 0)
+
+    def q(self, obs, gamma):
+        """The true action values under the best policy, [B, 3] → [B, A]."""
+        left = self.length - np.rint(obs[:, 2] * self.length)  # [B], steps that are left
+        later = 0.5 * sum(gamma**k * (k < left) for k in range(1, self.length + 1))  # [B]
+        return (np.cos(2 * np.pi * obs[:, 0]) * obs[:, 1] + later)[:, None] + 0.5 * (
+            np.arange(self.action_space.n) == 0
+        )
+
+
+class OnlyNoise(_ManyActions):
+    """The reward is drawn from a normal distribution of mean 0 and deviation 1, whatever is seen and done."""
+
+    def reward(self, action):
+        return float(self.np_random.normal())
 
 
 class _PixelChoice(gym.Env):

@@ -6,9 +6,9 @@ gamma and shifted by the reward. Its atoms then lie between those of the network
 two neighbours, the more to the nearer one. The network learns from this projection as a classifier does.
 
     (1) act: the action with the highest q, with probability epsilon a random one
-    (2) remember the steps
-    (3) target: the distribution of r + gamma * z under the best next action, projected onto z; r alone where the game
-        terminated
+    (2) remember what `n_step` steps led to: s, a, the discounted sum r of their rewards, and s'
+    (3) target: the distribution of r + gamma^n_step * z under the best next action, projected onto z; r alone where the
+        game terminated
     (4) minimise the cross-entropy between target and prediction
     (5) every `target_interval` updates, copy the network into the target network
 
@@ -19,8 +19,6 @@ Source: Bellemare, Dabney, Munos, A Distributional Perspective on Reinforcement 
 those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
 
     python recipes/c51_cartpole.py
-
-The default settings are not stable yet: some seeds end below 500 (book/c51_cartpole.md).
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ import numpy as np
 from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
 from common.networks import mlp
-from common.replay import ReplayBuffer
+from common.replay import NSteps, ReplayBuffer
 from common.run import Run, due, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
@@ -71,7 +69,7 @@ def make_act(model):
     return act
 
 
-def make_update(model, target_model, optimizer, gamma, z):
+def make_update(model, target_model, optimizer, discount, z):
     """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
     optimizer.build(model.trainable_variables)
 
@@ -82,7 +80,7 @@ def make_update(model, target_model, optimizer, gamma, z):
             # (3) Target.
             next_q, next_logits = target_model(next_obs[k])  # [B, A], [B, A, Z]
             p = tf.nn.softmax(tf.gather(next_logits, tf.argmax(next_q, axis=-1), axis=1, batch_dims=1))  # [B, Z]
-            y = project(p, z, reward[k], gamma * (1 - terminated[k]))  # [B, Z]
+            y = project(p, z, reward[k], discount * (1 - terminated[k]))  # [B, Z]
             # (4) Classify.
             with tf.GradientTape() as tape:
                 logits = tf.gather(model(obs[k])[1], action[k], axis=1, batch_dims=1)  # [B, A, Z] → [B, Z]
@@ -110,21 +108,22 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
-    hidden_units: Size = 256,
+    hidden_units: Size = 128,
     learning_rate: Positive = 2.3e-3,
     learning_rate_decay_steps: Count = 50_000,
-    buffer_size: Count = 100_000,
+    buffer_size: Count = 20_000,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
-    train_interval: Count = 256,
-    minibatches: Size = 128,
+    train_interval: Count = 64,
+    minibatches: Size = 32,
     batch_size: Size = 64,
-    gamma: Probability = 0.98,
+    gamma: Probability = 0.99,
+    n_step: Size = 3,
     atoms: Size = 51,
     v_min: float = 0.0,
-    v_max: float = 50.0,
-    target_interval: Count = 128,
+    v_max: float = 100.0,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
@@ -151,6 +150,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
+        n_step: rewards summed in a target before the bootstrap.
         atoms: number of returns that the network tells apart.
         v_min: lowest of them; lower returns count as this one.
         v_max: highest of them; higher returns count as this one.
@@ -173,10 +173,10 @@ def train(
     rng = np.random.default_rng(seed)
     model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units, z) for _ in range(2))
     target_model.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(learning_rate)
-    act, update = make_act(model), make_update(model, target_model, optimizer, gamma, z)
+    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
+    act, update = make_act(model), make_update(model, target_model, optimizer, gamma**n_step, z)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool), "window": NSteps(n_step, gamma, num_envs)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
     carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
 
@@ -191,7 +191,7 @@ def train(
             carry.step += int(playing.sum())
 
             # (2) Remember.
-            memory.add(*(rows[playing] for rows in (carry.obs, action, reward, next_obs, terminated)))
+            memory.add(*carry.window.join(carry.obs, action, reward, next_obs, terminated, playing))
             carry.obs = next_obs
 
             # Learn from what is remembered.

@@ -5,9 +5,9 @@ if none of them is, because the maximum picks the one with the luckiest error. D
 which action is best, the other what it is worth. An error then counts only if both make it.
 
     (1) act: the action with the highest q, with probability epsilon a random one
-    (2) remember the steps
-    (3) target: y = r + gamma * q_target(s', argmax_a q(s', a)), and y = r where the game terminated
-    (4) regress q(s, a) onto y with Huber's loss, whose slope is the error clipped to ±1
+    (2) remember what `n_step` steps led to: s, a, the discounted sum r of their rewards, and s'
+    (3) target: y = r + gamma^n_step * q_target(s', argmax_a q(s', a)), and y = r where the game terminated
+    (4) regress q(s, a) onto y with the squared error
     (5) every `target_interval` updates, copy the network into the target network
 
 Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-learning, AAAI 2016
@@ -17,8 +17,6 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
 
     python recipes/double_dqn_cartpole.py
-
-The default settings are not stable yet: some seeds end below 200 (book/double_dqn_cartpole.md).
 """
 
 from __future__ import annotations
@@ -32,9 +30,8 @@ import numpy as np
 
 from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
-from common.losses import huber
 from common.networks import mlp
-from common.replay import ReplayBuffer
+from common.replay import NSteps, ReplayBuffer
 from common.run import Run, due, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
@@ -64,7 +61,7 @@ def make_act(model):
     return act
 
 
-def make_update(model, target_model, optimizer, gamma):
+def make_update(model, target_model, optimizer, discount):
     """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
     optimizer.build(model.trainable_variables)
 
@@ -73,13 +70,13 @@ def make_update(model, target_model, optimizer, gamma):
         total = 0.0
         for k in tf.range(len(obs)):
             # (3) Target.
-            discount = gamma * (1 - terminated[k])
-            y = td_target(reward[k], discount, target_model(next_obs[k]), model(next_obs[k]))  # [B]
+            bootstrap = discount * (1 - terminated[k])
+            y = td_target(reward[k], bootstrap, target_model(next_obs[k]), model(next_obs[k]))  # [B]
             # (4) Regress.
             with tf.GradientTape() as tape:
                 q = tf.gather(model(obs[k]), action[k], axis=1, batch_dims=1)  # [B, A] → [B]
                 assert q.shape == y.shape
-                loss = tf.reduce_mean(huber(y - q))
+                loss = tf.reduce_mean(tf.square(y - q))
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += loss
         return total / len(obs)
@@ -102,18 +99,19 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
-    hidden_units: Size = 256,
+    hidden_units: Size = 128,
     learning_rate: Positive = 2.3e-3,
     learning_rate_decay_steps: Count = 50_000,
-    buffer_size: Count = 100_000,
+    buffer_size: Count = 20_000,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
-    train_interval: Count = 256,
-    minibatches: Size = 128,
+    train_interval: Count = 64,
+    minibatches: Size = 32,
     batch_size: Size = 64,
-    gamma: Probability = 0.98,
-    target_interval: Count = 128,
+    gamma: Probability = 0.99,
+    n_step: Size = 3,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
@@ -140,6 +138,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
+        n_step: rewards summed in a target before the bootstrap.
         target_interval: updates between two copies into the target network.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
@@ -156,10 +155,10 @@ def train(
     rng = np.random.default_rng(seed)
     model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units) for _ in range(2))
     target_model.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(learning_rate)
-    act, update = make_act(model), make_update(model, target_model, optimizer, gamma)
+    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
+    act, update = make_act(model), make_update(model, target_model, optimizer, gamma**n_step)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool), "window": NSteps(n_step, gamma, num_envs)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
     carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
 
@@ -174,7 +173,7 @@ def train(
             carry.step += int(playing.sum())
 
             # (2) Remember.
-            memory.add(*(rows[playing] for rows in (carry.obs, action, reward, next_obs, terminated)))
+            memory.add(*carry.window.join(carry.obs, action, reward, next_obs, terminated, playing))
             carry.obs = next_obs
 
             # Learn from what is remembered.

@@ -6,8 +6,8 @@ to be guessed, and no projection is needed. A quantile is what an asymmetric los
 pays tau for being too low and 1 - tau for being too high.
 
     (1) act: the action with the highest q, with probability epsilon a random one
-    (2) remember the steps
-    (3) target: the quantiles r + gamma * theta_j under the best next action; r alone where the game terminated
+    (2) remember what `n_step` steps led to: s, a, the discounted sum r of their rewards, and s'
+    (3) target: the quantiles r + gamma^n_step * theta_j under the best next action; r alone where the game terminated
     (4) regress each quantile onto all targets with Huber's loss, weighted by |tau - (target < prediction)|
     (5) every `target_interval` updates, copy the network into the target network
 
@@ -35,7 +35,7 @@ from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageE
 from common.lazy import keras, tf
 from common.losses import huber
 from common.networks import mlp
-from common.replay import ReplayBuffer
+from common.replay import NSteps, ReplayBuffer
 from common.run import Run, due, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
@@ -73,7 +73,7 @@ def make_act(model):
     return act
 
 
-def make_update(model, target_model, optimizer, gamma):
+def make_update(model, target_model, optimizer, discount):
     """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
     optimizer.build(model.trainable_variables)
 
@@ -84,7 +84,7 @@ def make_update(model, target_model, optimizer, gamma):
             # (3) Target.
             next_q, next_theta = target_model(next_obs[k])  # [B, A], [B, A, N]
             best = tf.gather(next_theta, tf.argmax(next_q, axis=-1), axis=1, batch_dims=1)  # [B, N]
-            y = reward[k][:, None] + (gamma * (1 - terminated[k]))[:, None] * best  # [B, N]
+            y = reward[k][:, None] + (discount * (1 - terminated[k]))[:, None] * best  # [B, N]
             # (4) Regress.
             with tf.GradientTape() as tape:
                 theta = tf.gather(model(obs[k])[1], action[k], axis=1, batch_dims=1)  # [B, A, N] → [B, N]
@@ -112,19 +112,20 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
-    hidden_units: Size = 256,
+    hidden_units: Size = 128,
     learning_rate: Positive = 2.3e-3,
     learning_rate_decay_steps: Count = 50_000,
-    buffer_size: Count = 100_000,
+    buffer_size: Count = 20_000,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
-    train_interval: Count = 256,
-    minibatches: Size = 128,
+    train_interval: Count = 64,
+    minibatches: Size = 32,
     batch_size: Size = 64,
-    gamma: Probability = 0.98,
+    gamma: Probability = 0.99,
+    n_step: Size = 3,
     quantiles: Size = 51,
-    target_interval: Count = 128,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
@@ -151,6 +152,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
+        n_step: rewards summed in a target before the bootstrap.
         quantiles: number of quantiles per action.
         target_interval: updates between two copies into the target network.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
@@ -168,10 +170,10 @@ def train(
     rng = np.random.default_rng(seed)
     model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units, quantiles) for _ in range(2))
     target_model.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(learning_rate)
-    act, update = make_act(model), make_update(model, target_model, optimizer, gamma)
+    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
+    act, update = make_act(model), make_update(model, target_model, optimizer, gamma**n_step)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool), "window": NSteps(n_step, gamma, num_envs)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
     carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
 
@@ -186,7 +188,7 @@ def train(
             carry.step += int(playing.sum())
 
             # (2) Remember.
-            memory.add(*(rows[playing] for rows in (carry.obs, action, reward, next_obs, terminated)))
+            memory.add(*carry.window.join(carry.obs, action, reward, next_obs, terminated, playing))
             carry.obs = next_obs
 
             # Learn from what is remembered.

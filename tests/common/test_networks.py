@@ -27,3 +27,12 @@ def test_mlp():
     model = keras.Model(inputs, mlp(inputs, units=(5, 7)))
     assert model.output_shape == (None, 7)
     assert model.count_params() == 6 * 5 + 5 + 5 * 7 + 7
+
+
+def test_mlp_normalizes_before_the_activation():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, mlp(inputs, units=(4,), activation="relu", normalize=True))
+    kernel, bias, scale, shift = np.zeros((3, 4)), np.array([0.0, 2.0, 4.0, 6.0]), np.ones(4), np.zeros(4)
+    model.set_weights([kernel, bias, scale, shift])
+    # Mean 3, variance 5: (-3, -1, 1, 3) / √5 = (-1.3416, -0.4472, 0.4472, 1.3416).
+    np.testing.assert_allclose(model(np.ones((1, 3), np.float32)), [[0.0, 0.0, 0.4472, 1.3416]], atol=1e-3)

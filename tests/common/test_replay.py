@@ -4,7 +4,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.replay import FrameReplayBuffer, PrioritizedFrameReplayBuffer, ReplayBuffer, SequenceReplayBuffer, SumTree
+from common.replay import (
+    FrameReplayBuffer, NSteps, PrioritizedFrameReplayBuffer, ReplayBuffer, SequenceReplayBuffer, SumTree,
+)  # fmt: skip
 
 
 def vector_buffer(capacity):
@@ -14,6 +16,74 @@ def vector_buffer(capacity):
 def add(buffer, *indices):
     i = np.array(indices, np.float32)
     buffer.add(np.stack([i, i], 1), i.astype(int) % 4, i, np.stack([i + 1, i + 1], 1), i % 2)
+
+
+def joined(window, *steps):
+    """Every step of one game is (obs, reward, terminated, playing) → [(obs, reward, next obs, terminated), …]."""
+    found = []
+    for obs, reward, terminated, playing in steps:
+        row = (np.array([[obs]]), np.array([0]), np.array([reward]), np.array([[obs + 1]]))
+        done = window.join(*row, np.array([terminated]), np.array([playing]))
+        found += list(zip(done.obs[:, 0], done.reward, done.next_obs[:, 0], done.terminated, strict=True))
+    return found
+
+
+def test_three_steps_are_joined_by_hand():
+    # Rewards 1, 2, 4, 8 with gamma 0.5: 1 + 2/2 + 4/4 = 3 and 2 + 4/2 + 8/4 = 6; then the game terminates, and what is
+    # left is 4 + 8/2 = 8 and 8.
+    steps = [(0, 1.0, False, True), (1, 2.0, False, True), (2, 4.0, False, True), (3, 8.0, True, True)]
+    expected = [(0, 3, 3, False), (1, 6, 4, True), (2, 8, 4, True), (3, 8, 4, True)]
+    assert joined(NSteps(3, 0.5, 1), *steps) == expected
+
+
+def test_the_end_of_a_truncated_game_begins_nothing_and_nothing_joins_two_games():
+    steps = [(0, 1.0, False, True), (1, 2.0, False, True), (2, 4.0, False, True)]  # truncated here
+    reset = (3, 0.0, False, False)
+    again = [(10, 1.0, False, True), (11, 2.0, True, True)]
+    assert joined(NSteps(2, 0.5, 1), *steps, reset, *again) == [
+        (0, 2, 2, False), (1, 4, 3, False), (10, 2, 12, True), (11, 2, 12, True)
+    ]  # fmt: skip
+
+
+def test_one_step_is_left_as_it_is():
+    assert joined(NSteps(1, 0.5, 1), (0, 1.0, False, True), (1, 0.0, False, False), (7, 3.0, True, True)) == [
+        (0, 1, 1, False), (7, 3, 8, True)
+    ]  # fmt: skip
+
+
+def test_steps_of_many_games_are_joined_as_a_naive_reference_joins_them():
+    rng, window, n, gamma, games = np.random.default_rng(0), NSteps(4, 0.9, 5), 4, 0.9, 5
+    open_steps, resetting = [[] for _ in range(games)], np.zeros(games, bool)
+    for t in range(400):
+        obs, action, reward = (
+            np.full((games, 1), t) + 1000 * np.arange(games)[:, None],
+            rng.integers(3, size=games),
+            rng.normal(size=games),
+        )
+        terminated, truncated = (rng.random((2, games)) < 0.1) & ~resetting
+        expected = []
+        for i in range(games):
+            if resetting[i]:
+                continue
+            open_steps[i].append((obs[i, 0], action[i], reward[i]))
+            while open_steps[i] and (len(open_steps[i]) == n or terminated[i]):
+                first, total = open_steps[i][0], sum(gamma**k * step[2] for k, step in enumerate(open_steps[i]))
+                expected.append((first[0], first[1], round(total, 9), obs[i, 0] + 1, terminated[i]))
+                open_steps[i].pop(0)
+            if truncated[i]:
+                open_steps[i].clear()
+        done = window.join(obs, action, reward, obs + 1, terminated, ~resetting)
+        rows = zip(done.obs[:, 0], done.action, done.reward.round(9), done.next_obs[:, 0], done.terminated, strict=True)
+        assert sorted(rows) == sorted(expected), t
+        resetting = terminated | truncated
+        if t == 200:  # what is saved and loaded goes on as if nothing had happened
+            saved, window = window.state(), NSteps(4, 0.9, 5)
+            window.load(saved)
+
+
+def test_steps_of_another_number_of_games_are_not_loaded():
+    with pytest.raises(ValueError, match="steps of 5 games, here 4"):
+        NSteps(3, 0.9, 4).load(NSteps(3, 0.9, 5).state())
 
 
 def test_vector_buffer_keeps_rows_together():

@@ -30,6 +30,10 @@ DQN = {
     "episodes": 24, "num_envs": 4, "hidden_units": 8, "learning_starts": 64, "train_interval": 32, "minibatches": 4,
     "batch_size": 16, "target_interval": 8, "save_interval": 100, **EVALUATED,
 }  # fmt: skip
+PQN = {
+    "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "epochs": 2, "batch_size": 16,
+    "save_interval": 100, **EVALUATED,
+}  # fmt: skip
 QUICK = {
     "hardcoded_cartpole": {"episodes": 12},
     "q_table_frozenlake": {"episodes": 60, "save_interval": 70, **EVALUATED},
@@ -54,6 +58,7 @@ QUICK = {
     "c51_cartpole": DQN,
     "qr_dqn_cartpole": DQN,
     "drqn_cartpole": {**DQN, "memory_units": 4, "burn_in": 1, "length": 2},
+    "pqn_cartpole": PQN,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")

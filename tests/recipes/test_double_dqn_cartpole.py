@@ -31,7 +31,7 @@ def test_the_update_asks_the_network_and_takes_the_value_from_the_target():
     update = recipe.make_update(model, constant([5.0, 3.0]), keras.optimizers.SGD(0.0), 0.99)
     obs, one = np.zeros((1, 1, 1), np.float32), np.ones((1, 1), np.float32)
     loss = float(update(obs, np.array([[0]]), one, obs, 0 * one))
-    assert loss == pytest.approx(3.97 - 1 - 0.5)  # Huber's loss of the error 2.97; DQN's error is 4.95
+    assert loss == pytest.approx(8.8209)  # (3.97 - 1)²; DQN's error is 4.95
 
 
 @pytest.mark.slow

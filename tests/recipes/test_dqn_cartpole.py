@@ -42,10 +42,10 @@ def test_one_update_by_hand():
     obs, action = np.zeros((1, 2, 1), np.float32), np.array([[0, 1]])
     reward, terminated = np.array([[1.0, 2.5]], np.float32), np.array([[0.0, 1.0]], np.float32)
     loss = float(update(obs, action, reward, obs, terminated))
-    # Errors 5.95 - 1 = 4.95 and 2.5 - 2 = 0.5; Huber 4.95 - 0.5 = 4.45 and 0.5² / 2 = 0.125; their mean 2.2875.
-    assert loss == pytest.approx(2.2875)
-    # Slopes, of the mean: min(4.95, 1) / 2 = 0.5 and 0.5 / 2 = 0.25, uphill.
-    np.testing.assert_allclose(model.get_weights()[-1], [1.5, 2.25], rtol=1e-6)
+    # Errors 5.95 - 1 = 4.95 and 2.5 - 2 = 0.5; their squares 24.5025 and 0.25, whose mean is 12.37625.
+    assert loss == pytest.approx(12.37625)
+    # Slopes of the mean: 2 * 4.95 / 2 and 2 * 0.5 / 2, so a step of size 1 goes all the way to the targets.
+    np.testing.assert_allclose(model.get_weights()[-1], [5.95, 2.5], rtol=1e-6)
     np.testing.assert_array_equal(target_model.get_weights()[-1], [5.0, 3.0])
 
 

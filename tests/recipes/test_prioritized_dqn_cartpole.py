@@ -28,7 +28,7 @@ def test_the_update_weighs_each_row_and_returns_its_error():
     reward, weight = np.array([[4.0, 2.5]], np.float32), np.array([[0.5, 1.0]], np.float32)
     loss, errors = update(obs, np.array([[0, 1]]), reward, obs, terminated, weight)
     np.testing.assert_allclose(errors, [[3.0, 0.5]])
-    assert float(loss) == pytest.approx((0.5 * 2.5 + 1.0 * 0.125) / 2)
+    assert float(loss) == pytest.approx((0.5 * 3.0**2 + 1.0 * 0.5**2) / 2)
 
 
 @pytest.mark.slow

@@ -1,0 +1,127 @@
+"""The scores that others publish, at their number of steps: which recipe reaches them, on how many seeds?
+
+Every run is a command with the settings below, in a process of its own on one core, and the result is the mean return
+of 100 greedy games at its end. Seeds 0 to 9; the settings were found on seeds from 100 on.
+
+Writes book/results/bars.json after every run and book/results/bars.md at the end. What is in the JSON file already is
+not run again unless its world is named, or its world and recipe. Refuses a tree with changes that no commit holds.
+
+    python benchmarks/bars.py [all | World-v1 | World-v1:recipe ...]
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from five_seeds import clean_tree
+
+from common.files import read_episodes, write_text
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "book" / "results"
+SEEDS = 10
+
+# world → the bar, where it comes from
+ZOO = "[RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md)"
+BARS = {
+    "CartPole-v1": (500, f"DQN, {ZOO}"),
+    "Acrobot-v1": (-76, f"DQN, {ZOO}"),
+    "MountainCar-v0": (-101, f"DQN, {ZOO}"),
+    "LunarLander-v3": (154, f"DQN (LunarLander-v2), {ZOO}"),
+}
+FAMILY = (
+    "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
+    "qr_dqn_cartpole",
+)  # fmt: skip
+# world → recipe → flags
+SETTINGS = {
+    "CartPole-v1": dict.fromkeys(FAMILY, ""),
+}
+
+
+def one_run(words, seed, folder):
+    """A recipe with its flags, run on one core into this folder → its score and what it took."""
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+    environment = os.environ | one_core | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, *words.split(), "--eval_interval=0", f"--seed={seed}", f"--logdir={folder}"]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=environment)
+    episodes, config = read_episodes(folder), json.loads((folder / "config.json").read_text())
+    return {
+        "seed": seed,
+        "score": float(np.mean(json.loads((folder / "evaluation.json").read_text())["scores"])),
+        "steps": int(episodes["step"][-1]),
+        "seconds": float(episodes["seconds"][-1]),
+        "git_commit": config["git_commit"],
+    }
+
+
+def measure(world, recipe, seed):
+    """One run of the command of the world and the recipe."""
+    with tempfile.TemporaryDirectory() as parent:
+        return one_run(command(world, recipe).removeprefix("python "), seed, Path(parent) / "run")
+
+
+def command(world, recipe):
+    """What one types, without seed and folder."""
+    return f"python recipes/{recipe}.py --env_id={world} {SETTINGS[world][recipe]}".strip()
+
+
+def table(world, results):
+    """Markdown: one row for each recipe, the best first, and the commands."""
+    bar, source = BARS[world]
+    lines = [
+        f"## {world}: {bar}",
+        f"\nThe bar: {source}.\n",
+        f"| recipe | seeds at {bar} or more | mean | lowest | median | highest | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    scores = {recipe: np.array([run["score"] for run in runs]) for recipe, runs in results.items()}
+    for recipe, of in sorted(scores.items(), key=lambda row: -row[1].mean()):
+        spread = " | ".join(f"{value:.2f}" for value in (of.mean(), of.min(), np.median(of), of.max()))
+        seconds = np.median([run["seconds"] for run in results[recipe]])
+        lines.append(f"| `{recipe}` | {(of >= bar).sum()} of {len(of)} | {spread} | {seconds:.0f} |")
+    return "\n".join([*lines, "\n```bash", *(command(world, recipe) for recipe in results), "```\n"])
+
+
+HEAD = """# Public bars
+
+Made by `python benchmarks/bars.py`; the raw figures are in `bars.json`. Each score is the mean return of 100 greedy
+games at the end of a run with the commands shown, seeds 0 to 9; mean, lowest, median and highest are over the seeds.
+The settings were found on seeds from 100 on. Seconds: of training, median, one core for each run.
+"""
+
+
+def run_all(*again):
+    """Run what is missing or named, as many runs at once as there are cores."""
+    path = RESULTS / "bars.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    names = [f"{world}:{recipe}" for world in SETTINGS for recipe in SETTINGS[world]]
+    chosen = [name for name in names if "all" in again or {name, name.split(":")[0]} & {*again}]
+    if unknown := sorted({*again} - {"all", *SETTINGS, *names}):
+        sys.exit(f"no such runs: {' '.join(unknown)}. There are: {' '.join(names)}")
+    results = {name: [] if name in chosen else results.get(name, []) for name in names}
+    missing = [(name, seed) for name in names for seed in range(len(results[name]), SEEDS)]
+    if missing:
+        clean_tree()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = pool.map(lambda job: measure(*job[0].split(":"), job[1]), missing)
+        for (name, _), run in zip(missing, runs, strict=True):  # in order, so a list's place is its seed
+            results[name].append(run)
+            write_text(path, json.dumps(results, indent=1) + "\n")
+            print(f"{name}, seed {run['seed']}: {run['score']:.2f} in {run['seconds']:.1f} s", flush=True)
+    write_text(RESULTS / "bars.md", markdown(results))
+
+
+def markdown(results):
+    """The page of all worlds."""
+    worlds = {world: {recipe: results[f"{world}:{recipe}"] for recipe in SETTINGS[world]} for world in SETTINGS}
+    return "\n".join([HEAD, *(table(world, of) for world, of in worlds.items())])
+
+
+if __name__ == "__main__":
+    run_all(*sys.argv[1:])
