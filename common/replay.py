@@ -282,6 +282,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 class Sequences(NamedTuple):
     """A batch from `SequenceReplayBuffer`; B rows of one game each: W steps of burn-in, then T to learn from."""
 
+    state: np.ndarray  # [B, S], with which the network met the first observation; 0 where that is not of the row's game
     obs: np.ndarray  # [B, W + T + 1, ...], one more than steps: the last one is for the bootstrap
     inside: np.ndarray  # [B, W + T + 1] float32, 1 where the observation is of the row's game; others are to be ignored
     action: np.ndarray  # [B, W + T, ...]
@@ -293,9 +294,9 @@ class Sequences(NamedTuple):
 class SequenceReplayBuffer:
     """The last `capacity` steps of N environments, for networks with memory; sequences never leave their game.
 
-    What is stored at slot t of an environment is the observation acted on, the action, and what came of it. The next
-    observation is slot t + 1. After the end of a game the environment resets on the following step (gymnasium's
-    next-step autoreset): that step's observation is the game's last one, and its action is ignored.
+    What is stored at slot t of an environment is the network's state, the observation acted on, the action, and what
+    came of it. The next observation is slot t + 1. After the end of a game the environment resets on the following step
+    (gymnasium's next-step autoreset): that step's observation is the game's last one, and its action is ignored.
 
     A step is drawn uniformly. Its row holds the `burn_in` steps before it and the `length` steps from it on, as far as
     they are of the same game.
@@ -305,17 +306,19 @@ class SequenceReplayBuffer:
         num_envs: environments that are added together.
         obs_space: gymnasium space of one observation.
         action_space: gymnasium space of one action.
-        burn_in: steps that only warm up the network's state.
+        state_size: numbers in the state of the network, whose first one in a game is 0.
+        burn_in: steps that only bring the network's state up to date.
         length: steps to learn from.
     """
 
-    def __init__(self, capacity, num_envs, obs_space, action_space, burn_in, length):
+    def __init__(self, capacity, num_envs, obs_space, action_space, state_size, burn_in, length):
         slots = -(-int(capacity) // num_envs)
         if slots < burn_in + length + 1:
             raise ValueError(
                 f"capacity {capacity} is too small for {num_envs} environments and {burn_in + length} steps"
             )
         self.burn_in, self.length = burn_in, length
+        self.memory = np.zeros((slots, num_envs, state_size), np.float32)
         self.obs = np.zeros((slots, num_envs, *obs_space.shape), obs_space.dtype)
         self.action = np.zeros((slots, num_envs, *action_space.shape), action_space.dtype)
         self.reward = np.zeros((slots, num_envs), np.float32)
@@ -324,12 +327,12 @@ class SequenceReplayBuffer:
         self.game = np.zeros((slots, num_envs), np.int32)  # number of the game in its environment
         self.flush()
 
-    def add(self, obs, action, reward, terminated, playing):
+    def add(self, state, obs, action, reward, terminated, playing):
         """Store one step of every environment: every argument has N rows, `playing` is false after a game's end."""
         t, before = self.position, (self.position - 1) % len(self.obs)
         begins = ~self.playing[before] if self.size else False  # the step before this one only reset
         self.game[t] = self.game[before] + begins if self.size else 0
-        self.obs[t], self.action[t], self.reward[t] = obs, action, reward
+        self.memory[t], self.obs[t], self.action[t], self.reward[t] = state, obs, action, reward
         self.terminated[t], self.playing[t] = terminated, playing
         self.position = (t + 1) % len(self.obs)
         self.size = min(self.size + 1, len(self.obs))
@@ -358,6 +361,7 @@ class SequenceReplayBuffer:
         learned = inside[..., self.burn_in : -1] & inside[..., self.burn_in + 1 :]
         now = slots[..., self.burn_in : -1], env
         return Sequences(
+            inside[..., :1] * self.memory[slots[..., 0], env[..., 0]],
             self.obs[slots, env], inside.astype(np.float32),
             self.action[slots[..., :-1], env], self.reward[now], self.terminated[now], learned.astype(np.float32),
         )  # fmt: skip
@@ -374,7 +378,8 @@ class SequenceReplayBuffer:
         return self.size * self.obs.shape[1]
 
     def _arrays(self):
-        return {name: getattr(self, name) for name in ("obs", "action", "reward", "terminated", "playing", "game")}
+        names = "memory", "obs", "action", "reward", "terminated", "playing", "game"
+        return {name: getattr(self, name) for name in names}
 
     def state(self):
         """What `load` needs: position, size and the filled part of every array, as a dict of arrays."""

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from common.replay import (
-    FrameReplayBuffer, NSteps, PrioritizedFrameReplayBuffer, ReplayBuffer, SequenceReplayBuffer, SumTree,
+    FrameReplayBuffer,
+    NSteps,
+    PrioritizedFrameReplayBuffer,
+    ReplayBuffer,
+    SequenceReplayBuffer,
+    SumTree,
 )  # fmt: skip
 
 
@@ -140,14 +145,14 @@ def test_vector_buffer_continues_where_another_stopped():
 
 def sequence_buffer(capacity, num_envs=1, burn_in=2, length=3):
     number = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
-    return SequenceReplayBuffer(capacity, num_envs, number, gym.spaces.Discrete(1000), burn_in, length)
+    return SequenceReplayBuffer(capacity, num_envs, number, gym.spaces.Discrete(1000), 1, burn_in, length)
 
 
 def test_a_sequence_by_hand():
     """A game of two steps, which terminates, and one of three so far: observations 0 1 2 | 3 4 5; 2 is the last one."""
     buffer = sequence_buffer(10)
     for i in range(6):
-        buffer.add(np.array([[i]]), [i], [i], [i == 1], np.array([i != 2]))
+        buffer.add([[-i]], np.array([[i]]), [i], [i], [i == 1], np.array([i != 2]))
     batch = buffer.sample(500, np.random.default_rng(0))
     drawn = {}  # by the observation that was drawn, which stands after a burn-in of two
     for row in range(500):
@@ -156,7 +161,8 @@ def test_a_sequence_by_hand():
     inside = {0: [0, 0, 1, 1, 1, 0], 1: [0, 1, 1, 1, 0, 0], 3: [0, 0, 1, 1, 1, 0], 4: [0, 1, 1, 1, 0, 0]}
     learned = {0: [1, 1, 0], 1: [1, 0, 0], 3: [1, 1, 0], 4: [1, 0, 0]}
     for i in (0, 1, 3, 4):
-        obs, is_inside, action, reward, terminated, is_learned = drawn[i]
+        state, obs, is_inside, action, reward, terminated, is_learned = drawn[i]
+        assert state == (-obs[0, 0] if is_inside[0] else 0)
         np.testing.assert_array_equal(action[is_inside[:-1] == 1], np.arange(i - 2, i + 3)[is_inside[:-1] == 1])
         assert is_inside.tolist() == inside[i] and is_learned.tolist() == learned[i]
         shown = is_inside == 1
@@ -179,7 +185,7 @@ def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
         for env in range(num_envs):
             games[env] += [[t]] if begins[env] else []
             games[env][-1] += [] if begins[env] else [t]
-        buffer.add(obs[:, None], obs, obs, obs % 2, playing)
+        buffer.add(-obs[:, None], obs[:, None], obs, obs, obs % 2, playing)
         playing, begins = ~(playing & ended), ~playing
     assert len(buffer) == min(steps, 20) * num_envs
 
@@ -195,11 +201,12 @@ def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
     batch = buffer.sample((2, 2000), rng)
     assert batch.obs.shape == (2, 2000, burn_in + length + 1, 1)
     batch = [np.reshape(part, (4000, *part.shape[2:])) for part in batch]
-    obs, inside, action, reward, terminated, learned = batch
+    state, obs, inside, action, reward, terminated, learned = batch
     assert set(obs[:, burn_in, 0]) == wanted.keys()
     for i in range(4000):
         row, to_learn = wanted[int(obs[i, burn_in, 0])]
         assert inside[i].tolist() == [k is not None for k in row] and learned[i].tolist() == to_learn
+        assert state[i, 0] == (0 if row[0] is None else -row[0])
         assert all(k is None or obs[i, j, 0] == k for j, k in enumerate(row))
         assert all(k is None or action[i, j] == k for j, k in enumerate(row[:-1]))
         for j in np.flatnonzero(to_learn):
@@ -209,7 +216,7 @@ def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
 def test_steps_of_sequences_are_drawn_uniformly():
     buffer = sequence_buffer(7)
     for i in range(12):
-        buffer.add(np.array([[i]]), [i], [i], [0], np.array([True]))
+        buffer.add([[0]], np.array([[i]]), [i], [i], [0], np.array([True]))
     # The ring holds 5 to 11. 5 and 6 are the burn-in of 7; what follows 11 is not known.
     counts = np.bincount(buffer.sample(40_000, np.random.default_rng(0)).obs[:, 2, 0].astype(int), minlength=12)
     assert counts[:7].sum() == counts[11] == 0
@@ -219,7 +226,9 @@ def test_steps_of_sequences_are_drawn_uniformly():
 def test_sequence_buffer_is_ready_and_continues_where_another_stopped():
     def fill(buffer, first, last):
         for i in range(first, last):
-            buffer.add(np.array([[i], [-i]]), [i, i], [i, -i], [0, 0], np.array([i % 4 > 0, i % 5 > 0]))
+            buffer.add(
+                [[2 * i], [3 * i]], np.array([[i], [-i]]), [i, i], [i, -i], [0, 0], np.array([i % 4 > 0, i % 5 > 0])
+            )
 
     whole, first, second = (sequence_buffer(20, 2) for _ in range(3))
     with pytest.raises(ValueError, match="nothing to sample"):
