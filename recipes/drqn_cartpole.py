@@ -2,33 +2,34 @@ r"""Deep Recurrent Q-Network: balance a pole without seeing velocities, with a n
 
 One observation of CartPole without velocities fits many situations, so no function of it can balance the pole. An LSTM
 carries a state h from step to step, and q(o, h, a) depends on all that was seen in the game. It learns from sequences
-of a replay memory. A sequence begins in the middle of a game with an empty state, so its first steps only warm up the
-state, which is called burn-in.
+of a replay memory, which also holds the state that the network had at each step. That state comes from older weights,
+so the first steps of a sequence only bring it up to date, which is called burn-in.
 
     (1) act: the action with the highest q, with probability epsilon a random one; keep the state, and set it to 0 where
         a game begins
-    (2) remember the steps, in order
-    (3) target, along a sequence: y = r + gamma * max_a q_target(o', h', a), and y = r where the game terminated
-    (4) regress q(o, h, a) onto y at the steps after the burn-in, with the squared error
+    (2) remember the steps and their states, in order
+    (3) targets, from the last step of a sequence backwards: y_t = r_t + gamma * ((1 - lambda) * v_(t+1) + lambda *
+        y_(t+1)), where v is the highest q of the target network; v alone counts where the sequence or the game ends,
+        and y_t = r_t where the game terminated
+    (4) regress q(o, h, a) onto y at the steps after the burn-in with the squared error
     (5) every `target_interval` updates, copy the network into the target network
 
 Source: Hausknecht and Stone, Deep Recurrent Q-Learning for Partially Observable MDPs
-(https://arxiv.org/abs/1507.06527). Burn-in, and the last action as an input: Kapturowski et al., Recurrent Experience
-Replay in Distributed Reinforcement Learning (https://openreview.net/forum?id=r1lyTjAqYX).
+(https://arxiv.org/abs/1507.06527). Remembered states, burn-in, and the last action as an input: Kapturowski et al.,
+Recurrent Experience Replay in Distributed Reinforcement Learning (https://openreview.net/forum?id=r1lyTjAqYX).
 
 Differs from the source in (book/drqn_cartpole.md):
 
                 here                                     source
     observation two numbers                              one frame of a game
     input       the observation and the last action      the observation
-    network     an LSTM of 32 units, a layer of 128      three convolutions, an LSTM of 512 units
-    sequence    12 steps of burn-in, 8 to learn from     10 to learn from
-    optimizer   Adam, 1e-3, linearly to 0                Adadelta, 0.1
+    network     LSTM of 32 units, two layers of 128      three convolutions, LSTM of 512 units
+    sequence    8 steps of burn-in, 16 to learn from     10 to learn from
+    first state as remembered                            0
+    rewards     averaged over lengths, lambda 0.8        of 1 step
+    optimizer   Adam, 2.3e-3, linearly to 0              Adadelta, 0.1
 
     python recipes/drqn_cartpole.py
-
-The default settings do not reach the goal of 475 reliably yet (book/drqn_cartpole.md). Deep Q-Network, which has no
-memory, reaches 40 to 45 here.
 """
 
 from __future__ import annotations
@@ -49,16 +50,16 @@ from envs.checked import make_vec
 from envs.repeatable import Repeatable
 
 
-def build_q_network(obs_size, num_actions, memory_units, hidden_units, obs_scale):
+def build_q_network(obs_size, num_actions, hidden_units, memory_units, obs_scale):
     """Observations [B, D] and state [B, S] → q of every action [B, A] and the next state; the first state is 0.
 
     The state holds both vectors of the LSTM and the last action, one-hot; of the next one it is the greedy action.
     """
     obs, state = keras.Input((obs_size,), name="obs"), keras.Input((2 * memory_units + num_actions,), name="state")
     *memory, last_action = keras.ops.split(state, [memory_units, 2 * memory_units], axis=-1)
-    seen = keras.layers.Concatenate()([keras.layers.Rescaling(obs_scale)(obs), last_action])
-    output, memory = keras.layers.LSTMCell(memory_units, unit_forget_bias=False)(seen, memory)
-    hidden = mlp(keras.layers.Concatenate()([obs, output]), (hidden_units,), activation="relu")
+    seen = keras.layers.Rescaling(obs_scale)(obs)
+    output, memory = keras.layers.LSTMCell(memory_units)(keras.layers.Concatenate()([seen, last_action]), memory)
+    hidden = mlp(keras.layers.Concatenate()([seen, output]), (hidden_units, hidden_units), activation="relu")
     q = keras.layers.Dense(num_actions, name="q")(hidden)
     action = keras.ops.one_hot(keras.ops.top_k(q, 1)[1][:, 0], num_actions)
     next_state = keras.layers.Concatenate(name="next_state")([*memory, action])
@@ -70,20 +71,13 @@ def with_action(state, action, num_actions):
     return tf.concat([state[:, :-num_actions], tf.one_hot(action, num_actions)], axis=-1)
 
 
-def td_target(reward, discount, next_q):
-    """reward [B], discount [B] (0 where terminated), next_q [B, A] → reward plus the discounted best of next_q, [B]."""
-    best = tf.reduce_max(next_q, axis=-1)  # [B]
-    assert reward.shape == discount.shape == best.shape
-    return reward + discount * best
-
-
-def unroll(model, obs, inside, action, burn_in):
+def unroll(model, state, obs, inside, action, burn_in):
     """The network step by step through sequences, its state 0 until they are inside their game.
 
-    obs [B, W + T + 1, D], inside [B, W + T + 1], action [B, W + T] → q of every action after the W steps of burn-in,
-    [B, T + 1, A].
+    state [B, S], obs [B, W + T + 1, D], inside [B, W + T + 1], action [B, W + T] → q of every action after the W steps
+    of burn-in, [B, T + 1, A].
     """
-    state, outputs = tf.zeros((obs.shape[0], model.inputs[1].shape[1])), []  # [B, S]
+    outputs = []
     for t in range(obs.shape[1]):
         q, state = model([obs[:, t], state])  # [B, A], [B, S]
         if t >= burn_in:
@@ -95,8 +89,20 @@ def unroll(model, obs, inside, action, burn_in):
     return tf.stack(outputs, axis=1)
 
 
+def lambda_returns(reward, discount, next_q, learned, q_lambda):
+    """Targets along sequences: reward, discount (0 where terminated) and learned [B, T], next_q [B, T, A] → [B, T]."""
+    best = tf.reduce_max(next_q, axis=-1)  # [B, T]
+    assert reward.shape == discount.shape == best.shape == learned.shape
+    goes_on = tf.pad(learned[:, 1:], [[0, 0], [0, 1]])  # [B, T], 0 at the last step of a game or a sequence
+    y, targets = tf.zeros_like(best[:, 0]), []  # [B]
+    for t in reversed(range(reward.shape[1])):
+        y = reward[:, t] + discount[:, t] * (best[:, t] + q_lambda * goes_on[:, t] * (y - best[:, t]))
+        targets.append(y)
+    return tf.stack(targets[::-1], axis=1)
+
+
 def make_act(model):
-    """Compiled: obs [N, D], state [N, S] → the action with the highest q [N], and the next state."""
+    """Compiled: obs [N, D], state [N, S] → the action with the highest q, [N], and the next state."""
 
     @tf.function
     def act(obs, state):
@@ -106,23 +112,23 @@ def make_act(model):
     return act
 
 
-def make_update(model, target_model, optimizer, gamma, burn_in):
+def make_update(model, target_model, optimizer, gamma, q_lambda, burn_in):
     """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=True)
-    def update(obs, inside, action, reward, terminated, learned):
+    def update(state, obs, inside, action, reward, terminated, learned):
         total = 0.0
         for k in tf.range(len(obs)):
             # (3) Target.
-            next_q = unroll(target_model, obs[k], inside[k], action[k], burn_in)[:, 1:]  # [B, T, A]
-            y = td_target(reward[k], gamma * (1 - terminated[k]), next_q)  # [B, T]
+            next_q = unroll(target_model, state[k], obs[k], inside[k], action[k], burn_in)[:, 1:]  # [B, T, A]
+            y = lambda_returns(reward[k], gamma * (1 - terminated[k]), next_q, learned[k], q_lambda)  # [B, T]
             # (4) Regress.
             with tf.GradientTape() as tape:
-                q = unroll(model, obs[k], inside[k], action[k], burn_in)[:, :-1]  # [B, T, A]
+                q = unroll(model, state[k], obs[k], inside[k], action[k], burn_in)[:, :-1]  # [B, T, A]
                 q = tf.gather(q, action[k][:, burn_in:], axis=2, batch_dims=2)  # [B, T]
-                assert q.shape == y.shape == learned[k].shape
-                loss = tf.reduce_sum(learned[k] * (y - q) ** 2) / tf.maximum(tf.reduce_sum(learned[k]), 1)
+                assert q.shape == y.shape
+                loss = tf.reduce_mean(learned[k] * tf.square(y - q))
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += loss
         return total / len(obs)
@@ -145,27 +151,28 @@ def train(
     env_kwargs: dict = None,
     steps: Count = 50_000,
     num_envs: Size = 8,
-    obs_scale: Positive = 10.0,
-    memory_units: Size = 32,
     hidden_units: Size = 128,
-    learning_rate: Positive = 1e-3,
+    memory_units: Size = 32,
+    obs_scale: Positive = 10.0,
+    learning_rate: Positive = 2.3e-3,
     learning_rate_decay_steps: Count = 50_000,
-    buffer_size: Count = 100_000,
-    burn_in: Natural = 12,
-    length: Count = 8,
+    buffer_size: Count = 20_000,
+    burn_in: Natural = 8,
+    length: Count = 16,
     learning_starts: Natural = 1_000,
     epsilon_final: Probability = 0.04,
     epsilon_decay_steps: Count = 8_000,
     train_interval: Count = 64,
     minibatches: Size = 16,
-    batch_size: Size = 32,
-    gamma: Probability = 0.98,
-    target_interval: Count = 64,
+    batch_size: Size = 16,
+    gamma: Probability = 0.99,
+    q_lambda: Probability = 0.8,
+    target_interval: Count = 32,
     eval_interval: Natural = 10_000,
     eval_episodes: Natural = 100,
     save_interval: Count = 10_000,
 ) -> Path:
-    """Train a Deep Q-Network on vectors and save it as a Keras model.
+    """Train a Deep Recurrent Q-Network on vectors and save it as a Keras model.
 
     Args:
         env_id: an environment with vector observations and discrete actions.
@@ -176,21 +183,22 @@ def train(
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         steps: environment steps, over all environments together.
         num_envs: games played side by side.
-        obs_scale: factor of the observations in front of the LSTM.
+        hidden_units: width of both hidden layers, which follow the LSTM.
         memory_units: width of the LSTM.
-        hidden_units: width of the layer after it.
+        obs_scale: factor of the observations.
         learning_rate: initial learning rate of Adam.
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         buffer_size: capacity of the replay memory, in steps.
-        burn_in: steps before a drawn one that only warm the state up, in no loss.
+        burn_in: steps before a drawn one that only bring the state up to date, in no loss.
         length: steps to learn from, from a drawn one on.
         learning_starts: steps before the first update.
         epsilon_final: probability of a random action after the decay.
         epsilon_decay_steps: steps in which the probability of a random action falls linearly from 1 to epsilon_final.
         train_interval: steps between two rounds of updates.
         minibatches: updates in a round, compiled into one call.
-        batch_size: transitions per update.
+        batch_size: sequences per update.
         gamma: discount factor per step.
+        q_lambda: weight of the next target in a target; that of the next value is the rest of 1.
         target_interval: updates between two copies into the target network.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
@@ -202,16 +210,18 @@ def train(
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = Repeatable(make_envs(num_envs))
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
-    memory = SequenceReplayBuffer(buffer_size, num_envs, obs_space, envs.single_action_space, burn_in, length)
+    state_size = 2 * memory_units + num_actions
+    spaces = obs_space, envs.single_action_space, state_size
+    memory = SequenceReplayBuffer(buffer_size, num_envs, *spaces, burn_in, length)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    sizes = obs_space.shape[0], num_actions, memory_units, hidden_units
+    sizes = obs_space.shape[0], num_actions, hidden_units, memory_units
     model, target_model = (build_q_network(*sizes, obs_scale) for _ in range(2))
     target_model.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=1000.0)
-    act, update = make_act(model), make_update(model, target_model, optimizer, gamma, burn_in)
+    optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
+    act, update = make_act(model), make_update(model, target_model, optimizer, gamma, q_lambda, burn_in)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    state = np.zeros((num_envs, 2 * memory_units + num_actions), np.float32)
+    state = np.zeros((num_envs, state_size), np.float32)
     games = {"envs": envs, "obs": obs, "state": state, "ended": np.zeros(num_envs, bool)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
     carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
@@ -221,16 +231,16 @@ def train(
             # (1) Act.
             epsilon = linear(carry.step, 1.0, epsilon_final, epsilon_decay_steps)
             explore = rng.random(num_envs) < epsilon
-            greedy, state = act(carry.obs, carry.state)
+            greedy, next_state = act(carry.obs, carry.state)
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, _ = envs.step(action)
             playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
             carry.step += int(playing.sum())
-            carry.state = np.where(playing[:, None], with_action(state, action, num_actions), 0)
 
             # (2) Remember.
-            memory.add(carry.obs, action, reward, terminated, playing)
+            memory.add(carry.state, carry.obs, action, reward, terminated, playing)
             carry.obs = next_obs
+            carry.state = np.where(playing[:, None], with_action(next_state, action, num_actions), 0)
 
             # Learn from what is remembered.
             if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
