@@ -46,7 +46,7 @@ def test_an_export_of_a_recurrent_policy_takes_the_state_and_returns_the_next_on
     if format == "onnx" and not all(map(importlib.util.find_spec, NEEDED["onnx"])):
         pytest.skip("the extra onnx is not installed here")
     monkeypatch.chdir(tmp_path)
-    model = drqn_cartpole.build_q_network(4, 2, 3, 4, 1.0)
+    model = drqn_cartpole.build_q_network(4, 2, 4, 3, 1.0)
     model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])
     model.save("model.keras")
     export(model="model.keras", env_id="CartPole-v1", format=format, out="policy")
