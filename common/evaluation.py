@@ -28,13 +28,13 @@ class Scores(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def first_output(model):
-    """Compiled, once for each model: obs [N, ...] → the model's output [N, A], the first if it has several."""
+def compiled(model):
+    """Compiled, once for each model: obs [N, ...], for a recurrent model state [N, S], too → a list of its outputs."""
 
     @tf.function
-    def forward(obs):
-        outputs = model(obs)
-        return outputs[0] if isinstance(outputs, list | tuple) else outputs
+    def forward(*inputs):
+        outputs = model(list(inputs) if len(inputs) > 1 else inputs[0])
+        return outputs if isinstance(outputs, list | tuple) else [outputs]
 
     return forward
 
@@ -42,12 +42,19 @@ def first_output(model):
 def make_greedy(model, epsilon=0.0, seed=0):
     """A function obs [N, ...] → actions [N]: those of the highest output, random ones with probability `epsilon`.
 
+    A recurrent model takes a state besides, [N, S], and gives the next one as its second output. The function keeps
+    it from call to call, with zeros at first: make another one where new games begin.
+
     It raises FloatingPointError where an output is NaN.
     """
-    forward, rng = first_output(model), np.random.default_rng(seed)
+    forward, rng, state = compiled(model), np.random.default_rng(seed), []
 
     def act(obs):
-        outputs = forward(obs).numpy()  # [N, A]
+        if len(model.inputs) > 1 and not state:
+            state.append(np.zeros((len(obs), *model.inputs[1].shape[1:]), np.float32))
+        outputs, *rest = forward(obs, *state)
+        state[:] = rest[: len(state)]
+        outputs = outputs.numpy()  # [N, A]
         if np.isnan(outputs).any():  # which argmax would take for the highest
             raise FloatingPointError("the network's output is NaN, so that it chooses no action")
         explore = rng.random(len(outputs)) < epsilon

@@ -279,6 +279,124 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self.largest = float(state["largest"])
 
 
+class Sequences(NamedTuple):
+    """A batch from `SequenceReplayBuffer`; B rows of one game each: W steps of burn-in, then T to learn from."""
+
+    state: np.ndarray  # [B, S], with which the network met the first observation; 0 where that is not of the row's game
+    obs: np.ndarray  # [B, W + T + 1, ...], one more than steps: the last one is for the bootstrap
+    inside: np.ndarray  # [B, W + T + 1] float32, 1 where the observation is of the row's game; others are to be ignored
+    action: np.ndarray  # [B, W + T, ...]
+    reward: np.ndarray  # [B, T] float32
+    terminated: np.ndarray  # [B, T] float32, 1 where the episode ended for good; a truncated one goes on, and is 0
+    learned: np.ndarray  # [B, T] float32, 1 for steps of the row's game; others are to be ignored
+
+
+class SequenceReplayBuffer:
+    """The last `capacity` steps of N environments, for networks with memory; sequences never leave their game.
+
+    What is stored at slot t of an environment is the network's state, the observation acted on, the action, and what
+    came of it. The next observation is slot t + 1. After the end of a game the environment resets on the following step
+    (gymnasium's next-step autoreset): that step's observation is the game's last one, and its action is ignored.
+
+    A step is drawn uniformly. Its row holds the `burn_in` steps before it and the `length` steps from it on, as far as
+    they are of the same game.
+
+    Args:
+        capacity: steps kept, over all environments together.
+        num_envs: environments that are added together.
+        obs_space: gymnasium space of one observation.
+        action_space: gymnasium space of one action.
+        state_size: numbers in the state of the network, whose first one in a game is 0.
+        burn_in: steps that only bring the network's state up to date.
+        length: steps to learn from.
+    """
+
+    def __init__(self, capacity, num_envs, obs_space, action_space, state_size, burn_in, length):
+        slots = -(-int(capacity) // num_envs)
+        if slots < burn_in + length + 1:
+            raise ValueError(
+                f"capacity {capacity} is too small for {num_envs} environments and {burn_in + length} steps"
+            )
+        self.burn_in, self.length = burn_in, length
+        self.memory = np.zeros((slots, num_envs, state_size), np.float32)
+        self.obs = np.zeros((slots, num_envs, *obs_space.shape), obs_space.dtype)
+        self.action = np.zeros((slots, num_envs, *action_space.shape), action_space.dtype)
+        self.reward = np.zeros((slots, num_envs), np.float32)
+        self.terminated = np.zeros((slots, num_envs), np.float32)
+        self.playing = np.zeros((slots, num_envs), bool)  # false where the environment only reset
+        self.game = np.zeros((slots, num_envs), np.int32)  # number of the game in its environment
+        self.flush()
+
+    def add(self, state, obs, action, reward, terminated, playing):
+        """Store one step of every environment: every argument has N rows, `playing` is false after a game's end."""
+        t, before = self.position, (self.position - 1) % len(self.obs)
+        begins = ~self.playing[before] if self.size else False  # the step before this one only reset
+        self.game[t] = self.game[before] + begins if self.size else 0
+        self.memory[t], self.obs[t], self.action[t], self.reward[t] = state, obs, action, reward
+        self.terminated[t], self.playing[t] = terminated, playing
+        self.position = (t + 1) % len(self.obs)
+        self.size = min(self.size + 1, len(self.obs))
+
+    def sample(self, batch_size, rng):
+        """`Sequences` whose first step after the burn-in is drawn uniformly with replacement.
+
+        Args:
+            batch_size: B, or a shape such as (minibatches, B).
+            rng: numpy Generator.
+
+        Raises:
+            ValueError: nothing to sample yet.
+        """
+        first = self.burn_in if self.size == len(self.obs) else 0  # of older games the beginning is overwritten
+        if self.size <= first + 1:
+            raise ValueError(f"nothing to sample: {len(self)} steps stored")
+        drawn = rng.integers(first, self.size - 1, size=batch_size)[..., None]  # counted from the oldest slot
+        env = rng.integers(self.obs.shape[1], size=batch_size)[..., None]
+        steps = drawn + np.arange(-self.burn_in, self.length + 1)  # [B, W + T + 1]
+        oldest = self.position - self.size
+        slots = (oldest + steps) % len(self.obs)
+        stored = (steps >= 0) & (steps < self.size)
+        inside = stored & (self.game[slots, env] == self.game[(oldest + drawn) % len(self.obs), env])
+        # A step is known when the slot after it, its next observation, is of the same game.
+        learned = inside[..., self.burn_in : -1] & inside[..., self.burn_in + 1 :]
+        now = slots[..., self.burn_in : -1], env
+        return Sequences(
+            inside[..., :1] * self.memory[slots[..., 0], env[..., 0]],
+            self.obs[slots, env], inside.astype(np.float32),
+            self.action[slots[..., :-1], env], self.reward[now], self.terminated[now], learned.astype(np.float32),
+        )  # fmt: skip
+
+    def flush(self):
+        """Forget everything."""
+        self.position = self.size = 0
+
+    def is_ready(self, steps):
+        """Whether `steps` steps, over all environments together, are stored, and one of them can be learned from."""
+        return len(self) >= steps and self.size > 1
+
+    def __len__(self):
+        return self.size * self.obs.shape[1]
+
+    def _arrays(self):
+        names = "memory", "obs", "action", "reward", "terminated", "playing", "game"
+        return {name: getattr(self, name) for name in names}
+
+    def state(self):
+        """What `load` needs: position, size and the filled part of every array, as a dict of arrays."""
+        filled = {name: array[: self.size] for name, array in self._arrays().items()}
+        return {**filled, "cursor": np.array([self.position, self.size])}
+
+    def load(self, state):
+        """Take over the `state` of a buffer of the same shape; ValueError where the shapes differ."""
+        position, size = (int(x) for x in state["cursor"])
+        for name, array in self._arrays().items():
+            if state[name].shape != (size, *array.shape[1:]) or size > len(array):
+                raise ValueError(f"replay memory of another shape: {name} {state[name].shape}, here {array.shape}")
+        for name, array in self._arrays().items():
+            array[:size] = state[name]
+        self.position, self.size = position, size
+
+
 class FrameBatch(NamedTuple):
     """A batch from `FrameReplayBuffer`; B rows each."""
 

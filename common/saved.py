@@ -89,12 +89,15 @@ def settings_of(path):
 def load_policy(path, obs_space, action_space):
     """A Keras model that acts: obs [N, ...] → one number per action, [N, A]; the highest is the greedy action.
 
+    A recurrent one takes the state besides, [N, S], and gives the next one: [obs, state] → [numbers, next state]. The
+    state is zeros where a game begins.
+
     Args:
         path: of the `.keras` file.
         obs_space, action_space: of one environment, which the model must fit.
 
     Returns:
-        keras.Model with one output, [N, A]. Of a model with several it is the first.
+        keras.Model with one output, [N, A], of several that the model has the first; or the recurrent one.
 
     Raises:
         UsageError: the file is missing, is damaged, needs code from elsewhere, or holds no model; the model's shapes or
@@ -103,14 +106,19 @@ def load_policy(path, obs_space, action_space):
     path = Path(path)
     model = load_model(path)
     inputs = getattr(model, "inputs", None) or []
-    if len(inputs) != 1:
-        raise UsageError(f"{path} takes {len(inputs)} inputs; the environment gives one observation")
+    states = states_of(model)
+    if len(inputs) != 1 + len(states):
+        raise UsageError(
+            f"{path} takes {len(inputs)} inputs; the environment gives one observation, and a second input can only be "
+            "a state that is the second output, too"
+        )
     takes, wanted = tuple(inputs[0].shape[1:]), (obs_space.shape, (int(action_space.n),))
     fits = match(takes, wanted[0])
-    obs = keras.Input(wanted[0] if fits else takes, dtype=inputs[0].dtype)
+    obs = keras.Input(wanted[0] if fits else takes, dtype=inputs[0].dtype, name="obs")
+    states = [keras.Input(state.shape[1:], name="state") for state in states]
     named = getattr(model, "input", None)  # which a Sequential model lacks
     try:
-        outputs = model({name: obs for name in named} if isinstance(named, dict) else obs)
+        outputs = model([obs, *states] if states else {name: obs for name in named} if isinstance(named, dict) else obs)
     except Exception as error:
         raise UsageError(f"{path} fails when it is called: {brief(error)}") from None
     output = first(path, outputs)
@@ -119,9 +127,21 @@ def load_policy(path, obs_space, action_space):
         raise UsageError(f"{path} maps {takes} to {gives}; the environment needs {wanted[0]} to {wanted[1]}")
     if not holds(obs.dtype, obs_space.dtype):
         raise UsageError(f"{path} takes {obs.dtype}, which cannot hold the environment's {obs_space.dtype}")
-    policy = keras.Model(obs, output)
+    policy = keras.Model([obs, *states], [output, outputs[1]]) if states else keras.Model(obs, output)
     try_out(path, policy, obs_space)
     return policy
+
+
+def states_of(model):
+    """Of a recurrent model, [obs, state] → [numbers, next state], the input of the state in a list; otherwise []."""
+    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
+    if not all(isinstance(part, list | tuple) and len(part) == 2 for part in (inputs, outputs)):
+        return []
+    if any(isinstance(part, list | tuple | dict) for part in (*inputs, *outputs)):
+        return []
+    (_, state), (_, next_state) = inputs, outputs
+    is_state = len(state.shape) == 2 and state.shape[1] and state.shape == next_state.shape
+    return [state] if is_state and state.dtype == next_state.dtype == "float32" else []
 
 
 def load_model(path):
@@ -207,12 +227,14 @@ def try_out(path, policy, obs_space):
         obs = np.zeros((count, *obs_space.shape))
         if isinstance(obs_space, gym.spaces.Box):
             obs = np.clip(rng.normal(size=obs.shape), obs_space.low, obs_space.high)
+        inputs = [obs.astype(obs_space.dtype), *(np.zeros((count, *s.shape[1:]), s.dtype) for s in policy.inputs[1:])]
         try:
-            outputs = keras.ops.convert_to_numpy(policy(obs.astype(obs_space.dtype)))  # [count, A]
+            outputs = policy(inputs if len(inputs) > 1 else inputs[0])
+            outputs = keras.ops.convert_to_numpy(outputs[0] if len(inputs) > 1 else outputs)  # [count, A]
             is_nan = bool(np.isnan(outputs).any())
         except Exception as error:
             raise UsageError(f"{path} fails when it is called: {brief(error)}") from None
-        if outputs.shape != (count, *policy.output_shape[1:]):
+        if outputs.shape != (count, *policy.outputs[0].shape[1:]):
             raise UsageError(f"{path} gives an output of shape {outputs.shape} for {count} observations")
         if is_nan:
             raise UsageError(f"{path} gives NaN")

@@ -5,7 +5,8 @@ import gymnasium as gym
 
 gym.register_envs(ale_py)
 
-for _name in ("OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Endless", "AlikeActions", "OnlyNoise"):
+_PROBES = "OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless", "AlikeActions", "OnlyNoise"
+for _name in _PROBES:
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
 gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")
 
@@ -19,4 +20,10 @@ gym.register(
     entry_point="gymnasium.envs.toy_text.blackjack:BlackjackEnv",
     vector_entry_point="envs.blackjack:BlackjackVectorEnv",
     kwargs=dict(gym.spec("Blackjack-v1").kwargs),
+)
+gym.register(
+    "CartPoleNoVelocity-v1",
+    entry_point="envs.cartpole:CartPoleNoVelocity",
+    vector_entry_point="envs.cartpole:CartPoleNoVelocityVector",
+    max_episode_steps=500,
 )

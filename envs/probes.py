@@ -7,6 +7,7 @@ Each is worth its value with a discount γ under the best policy:
     TwoSteps      reward 1 at the second step                 v = (γ, 1)                 is the discount applied?
     ChosenReward  one step, reward 1 for the action observed  q = 1 if action = obs      is the action used?
     Endless       reward 1 for ever, truncated at 10 steps    v = 1 / (1 - γ)            does truncation bootstrap?
+    Recall        ChosenReward, three steps too late      greedy return 1, random 0.5  is the past remembered?
     PixelChoice   ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2  the same from pixels
     AlikeActions  reward as observed, 1/2 more for action 0   `AlikeActions.q`           do actions share a value?
     OnlyNoise     rewards of mean 0 whatever is done          v = 0                      is the maximum too high?
@@ -69,6 +70,20 @@ class ChosenReward(_Probe):
 
     def step(self, action):
         return self.obs(), float(action == self.seen), True, False, {}
+
+
+class Recall(ChosenReward):
+    """Four steps; the first observation, 0 or 1, is the action that brings reward 1 at the last; in between it is 2."""
+
+    def reset(self, *, seed=None, options=None):
+        answer = super().reset(seed=seed, options=options)
+        self.cue = self.seen
+        return answer
+
+    def step(self, action):
+        self.t += 1
+        self.seen = 2.0
+        return self.obs(), float(self.t == 4 and action == self.cue), self.t == 4, False, {}
 
 
 class Endless(_Probe):

@@ -3,7 +3,8 @@
     python recipes/export.py --run=runs/dqn_atari/<date-time> --format=litert
     python recipes/export.py --model=models/dqn_atari_pong.keras --format=onnx
 
-The exported function takes a batch of observations and returns the actions with the highest outputs. Keras's own
+The exported function takes a batch of observations and returns the actions with the highest outputs. That of a
+recurrent policy takes the state besides, zeros where a game begins, and returns the next one, too. Keras's own
 exporters write it, and the format's own runtime loads it again. It is kept only if it chooses the actions of the Keras
 model on observations of real games. LiteRT needs `pip install -e .[litert]`, ONNX `pip install -e .[onnx]`.
 """
@@ -36,45 +37,63 @@ NEEDED = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", 
 
 
 def with_choice(policy, start):
-    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B] from `start` on, int32."""
+    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B] from `start` on, int32.
+
+    A recurrent one, [obs, state] → [outputs, next state], becomes one of [obs, state] → [actions, next state].
+    """
+    outputs, *next_state = policy.outputs
     # top_k instead of argmax: to distinguish -0 from 0, argmax in Keras 3.15 uses operations that ONNX does not know.
-    return keras.Model(policy.input, keras.ops.top_k(policy.output, 1)[1][:, 0] + start)
+    action = keras.ops.top_k(outputs, 1)[1][:, 0] + start
+    return keras.Model(policy.input, [action, *next_state] if next_state else action)
 
 
 def run_saved_model(path):
-    """The exported function, by TensorFlow: obs [B, ...] → actions [B]."""
+    """The exported function, by TensorFlow: obs [B, ...], state [B, S] if there is one → list of what it gives."""
     with without_wildcards(path) as plain:
         loaded = tf.saved_model.load(str(plain))
-    return lambda obs: loaded.serve(obs).numpy()
+
+    def act(*inputs):
+        outputs = loaded.serve([*inputs] if len(inputs) > 1 else inputs[0])
+        return [part.numpy() for part in tf.nest.flatten(outputs)]
+
+    return act
 
 
 def run_litert(path):
-    """The exported function, by the LiteRT interpreter, one observation at a time as on a small device."""
+    """The exported function, by the LiteRT interpreter, one observation at a time as on a small device.
+
+    See `run_saved_model`.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
-    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    interpreter.resize_tensor_input(entry["index"], [1, *entry["shape"][1:]])
+    entries, results = (  # the names tell the order: obs and state, the first and the second output
+        sorted(details, key=lambda entry: entry["name"])
+        for details in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
+    for entry in entries:
+        interpreter.resize_tensor_input(entry["index"], [1, *entry["shape"][1:]])
     interpreter.allocate_tensors()
 
-    def act(obs):
-        actions = []
-        for one in obs:
-            interpreter.set_tensor(entry["index"], one[None].astype(entry["dtype"]))
+    def act(*inputs):
+        rows = []
+        for row in zip(*inputs, strict=True):
+            for entry, one in zip(entries, row, strict=True):
+                interpreter.set_tensor(entry["index"], one[None].astype(entry["dtype"]))
             interpreter.invoke()
-            actions.append(interpreter.get_tensor(result["index"])[0])
-        return np.array(actions)
+            rows.append([interpreter.get_tensor(result["index"])[0] for result in results])
+        return [np.array(column) for column in zip(*rows, strict=True)]
 
     return act
 
 
 def run_onnx(path):
-    """The exported function, by ONNX Runtime: obs [B, ...] → actions [B]."""
+    """The exported function, by ONNX Runtime; see `run_saved_model`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (entry,) = session.get_inputs()
-    return lambda obs: session.run(None, {entry.name: obs})[0]
+    names = [entry.name for entry in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
 RUNTIMES = {"saved_model": run_saved_model, "litert": run_litert, "onnx": run_onnx}
@@ -89,12 +108,24 @@ def observations(envs, steps, seed):
     return np.concatenate(seen)
 
 
-def latency(act, obs, calls=50):
+def with_states(policy, obs, steps):
+    """What the policy takes: the observations, [steps * N, ...], and if it is recurrent the states that come with them.
+
+    Where a game begins the state is not 0 again, because here any state serves.
+    """
+    states = [np.zeros((len(obs) // steps, *state.shape[1:]), state.dtype) for state in policy.inputs[1:]]
+    for one in np.split(obs, steps)[:-1] if states else ():
+        inputs = [keras.ops.convert_to_tensor(one), keras.ops.convert_to_tensor(states[-1])]
+        states.append(keras.ops.convert_to_numpy(policy(inputs)[1]))
+    return [obs, np.concatenate(states)] if states else [obs]
+
+
+def latency(act, inputs, calls=50):
     """Median time of acting on a single observation, in milliseconds."""
     times = []
     for i in range(calls):
         begin = time.perf_counter()
-        act(obs[i % len(obs)][None])
+        act(*(part[i % len(part)][None] for part in inputs))
         times.append(time.perf_counter() - begin)
     return 1e3 * statistics.median(times)
 
@@ -151,9 +182,11 @@ def export(
     envs = remake(env_id, env_kwargs, 8)
     policy = load_policy(path, envs.single_observation_space, envs.single_action_space)
     policy = with_choice(policy, int(envs.unwrapped.single_action_space.start))  # as the environment counts its actions
-    obs = observations(envs, steps, seed=0).astype(policy.input.dtype)
+    obs = observations(envs, steps, seed=0).astype(policy.inputs[0].dtype)
     envs.close()
-    wanted = keras.ops.convert_to_numpy(policy(obs))
+    inputs = with_states(policy, obs, steps)
+    wanted = policy(inputs if len(inputs) > 1 else obs)
+    action, *next_state = map(keras.ops.convert_to_numpy, wanted if len(inputs) > 1 else [wanted])
 
     with parents_of(final), tempfile.TemporaryDirectory(dir=final.parent, prefix=".export-") as folder:
         written = Path(folder) / f"policy{SUFFIXES[format]}"
@@ -161,14 +194,17 @@ def export(
             with quiet():
                 policy.export(str(written), format=EXPORTERS[format], verbose=False)
                 act = RUNTIMES[format](written)
-            same = act(obs) == wanted
+            exported = act(*inputs)
+            same = exported[0] == action
+            for one, other in zip(exported[1:], next_state, strict=True):
+                same &= np.isclose(one, other, rtol=1e-3, atol=1e-4).all(axis=1)
         except OSError:
             raise
         except Exception as error:  # of many kinds: each format lacks some of Keras's operations
             raise UsageError(f"{path} cannot be exported as {format}: {brief(error)}") from None
         if not same.all():
             raise UsageError(f"refused: the export differs on {(~same).sum()} of {len(obs)} observations; not kept")
-        milliseconds = latency(act, obs)
+        milliseconds = latency(act, inputs)
         shutil.move(written, final)
     print(f"{final}: {size(final) / 1e3:.1f} kB, {milliseconds:.3f} ms for one observation")
     print(f"the same actions as {path} on {len(obs)} observations of {env_id}")

@@ -130,9 +130,8 @@ def play(
         games = []
 
         def pictures():
-            act = make_greedy(network, epsilon, seed)
-            for game in range(video_episodes):
-                yield from watch(shown, act, seed + game, picture, games)
+            for game in range(video_episodes):  # each with an act of its own: a recurrent one remembers
+                yield from watch(shown, make_greedy(network, epsilon, seed + game), seed + game, picture, games)
 
         if text:
             print(*pictures(), sep="\n")

@@ -106,6 +106,7 @@ SIBLINGS = {
     ("dqn_cartpole", "c51_cartpole"): 60,
     ("dqn_cartpole", "pqn_cartpole"): 110,
     ("c51_cartpole", "qr_dqn_cartpole"): 50,
+    ("dqn_cartpole", "drqn_cartpole"): 87,
 }
 
 

@@ -68,6 +68,31 @@ def test_greedy_is_the_highest_output_and_of_several_outputs_the_first():
         assert 2 not in make_greedy(model)(-np.ones((3, 1), np.float32))
 
 
+def counting(limit):
+    """A recurrent model whose state counts its calls: action 1 as soon as it counts `limit`, action 0 before."""
+    obs, state = keras.Input((4,)), keras.Input((1,))
+    next_state = keras.layers.Rescaling(1.0, 1.0)(state)
+    q = keras.layers.Dense(2, kernel_initializer="zeros")(obs), keras.layers.Dense(2, name="count")(next_state)
+    model = keras.Model([obs, state], [keras.layers.Add()(q), next_state])
+    model.get_layer("count").set_weights([np.array([[0.0, 1.0]], np.float32), np.array([limit - 0.5, 0.0])])
+    return model
+
+
+def test_a_recurrent_model_keeps_its_state_from_step_to_step_and_begins_with_zeros():
+    act, obs = make_greedy(counting(3)), np.zeros((2, 4), np.float32)
+    assert [act(obs).tolist() for _ in range(4)] == [[0, 0], [0, 0], [1, 1], [1, 1]]
+    again = make_greedy(counting(3))
+    assert [again(obs)[0] for _ in range(3)] == [0, 0, 1]
+
+    class Paid(Scripted):  # by the actions
+        def step(self, action):
+            obs, _, *answer = super().step(action)
+            return obs, np.array(action, float), *answer
+
+    scores = evaluate(Paid(), make_greedy(counting(3)), seed=0)
+    assert scores.returns.tolist() == [0, 2, 1]  # games of 2, 4 and 3 steps; the third and later ones pay
+
+
 def test_an_output_that_is_nan_chooses_nothing():
     with pytest.raises(FloatingPointError, match="NaN"):
         make_greedy(linear([0.0, np.nan, 1, 0]))(np.ones((3, 1), np.float32))

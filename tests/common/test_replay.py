@@ -4,7 +4,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.replay import FrameReplayBuffer, NSteps, PrioritizedFrameReplayBuffer, ReplayBuffer, SumTree
+from common.replay import (
+    FrameReplayBuffer,
+    NSteps,
+    PrioritizedFrameReplayBuffer,
+    ReplayBuffer,
+    SequenceReplayBuffer,
+    SumTree,
+)  # fmt: skip
 
 
 def vector_buffer(capacity):
@@ -134,6 +141,113 @@ def test_vector_buffer_continues_where_another_stopped():
         np.testing.assert_array_equal(x, y)
     with pytest.raises(ValueError, match="another shape"):
         vector_buffer(4).load(first.state())
+
+
+def sequence_buffer(capacity, num_envs=1, burn_in=2, length=3):
+    number = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    return SequenceReplayBuffer(capacity, num_envs, number, gym.spaces.Discrete(1000), 1, burn_in, length)
+
+
+def test_a_sequence_by_hand():
+    """A game of two steps, which terminates, and one of three so far: observations 0 1 2 | 3 4 5; 2 is the last one."""
+    buffer = sequence_buffer(10)
+    for i in range(6):
+        buffer.add([[-i]], np.array([[i]]), [i], [i], [i == 1], np.array([i != 2]))
+    batch = buffer.sample(500, np.random.default_rng(0))
+    drawn = {}  # by the observation that was drawn, which stands after a burn-in of two
+    for row in range(500):
+        drawn[int(batch.obs[row, 2, 0])] = [np.array(part[row]) for part in batch]
+    assert drawn.keys() == {0, 1, 2, 3, 4}  # what follows observation 5 is not known yet
+    inside = {0: [0, 0, 1, 1, 1, 0], 1: [0, 1, 1, 1, 0, 0], 3: [0, 0, 1, 1, 1, 0], 4: [0, 1, 1, 1, 0, 0]}
+    learned = {0: [1, 1, 0], 1: [1, 0, 0], 3: [1, 1, 0], 4: [1, 0, 0]}
+    for i in (0, 1, 3, 4):
+        state, obs, is_inside, action, reward, terminated, is_learned = drawn[i]
+        assert state == (-obs[0, 0] if is_inside[0] else 0)
+        np.testing.assert_array_equal(action[is_inside[:-1] == 1], np.arange(i - 2, i + 3)[is_inside[:-1] == 1])
+        assert is_inside.tolist() == inside[i] and is_learned.tolist() == learned[i]
+        shown = is_inside == 1
+        np.testing.assert_array_equal(obs[shown, 0], np.arange(i - 2, i + 4)[shown])
+        shown, steps = is_learned == 1, np.arange(i, i + 3)
+        np.testing.assert_array_equal(reward[shown], steps[shown])
+        np.testing.assert_array_equal(terminated[shown], steps[shown] == 1)
+    assert not drawn[2][-1].any()  # after the last observation of a game there is nothing to learn
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize(("burn_in", "length"), [(0, 1), (2, 3), (7, 1)])
+@pytest.mark.parametrize("steps", [3, 20, 21, 131])  # not full, full, wrapped once and several times
+def test_sequences_equal_a_naive_list(num_envs, burn_in, length, steps):
+    rng, buffer = np.random.default_rng(steps), sequence_buffer(20 * num_envs, num_envs, burn_in, length)
+    games = [[] for _ in range(num_envs)]  # of each environment: lists of the times of a game, its last observation too
+    playing, begins = np.ones(num_envs, bool), np.ones(num_envs, bool)
+    for t in range(steps):
+        obs, ended = t * num_envs + np.arange(num_envs), rng.random(num_envs) < 0.2
+        for env in range(num_envs):
+            games[env] += [[t]] if begins[env] else []
+            games[env][-1] += [] if begins[env] else [t]
+        buffer.add(-obs[:, None], obs[:, None], obs, obs, obs % 2, playing)
+        playing, begins = ~(playing & ended), ~playing
+    assert len(buffer) == min(steps, 20) * num_envs
+
+    oldest = max(steps - 20, 0)
+    wanted = {}  # of each step that can be drawn: the times in the row, None outside of the game, and which are learned
+    for env in range(num_envs):
+        for game in games[env]:
+            for t in game:
+                row = [k if k in game and k >= oldest else None for k in range(t - burn_in, t + length + 1)]
+                learned = [None not in row[j : j + 2] for j in range(burn_in, burn_in + length)]
+                if t >= oldest + burn_in * (steps >= 20) and t < steps - 1:
+                    wanted[t * num_envs + env] = [k if k is None else k * num_envs + env for k in row], learned
+    batch = buffer.sample((2, 2000), rng)
+    assert batch.obs.shape == (2, 2000, burn_in + length + 1, 1)
+    batch = [np.reshape(part, (4000, *part.shape[2:])) for part in batch]
+    state, obs, inside, action, reward, terminated, learned = batch
+    assert set(obs[:, burn_in, 0]) == wanted.keys()
+    for i in range(4000):
+        row, to_learn = wanted[int(obs[i, burn_in, 0])]
+        assert inside[i].tolist() == [k is not None for k in row] and learned[i].tolist() == to_learn
+        assert state[i, 0] == (0 if row[0] is None else -row[0])
+        assert all(k is None or obs[i, j, 0] == k for j, k in enumerate(row))
+        assert all(k is None or action[i, j] == k for j, k in enumerate(row[:-1]))
+        for j in np.flatnonzero(to_learn):
+            assert reward[i, j] == row[burn_in + j] and terminated[i, j] == row[burn_in + j] % 2
+
+
+def test_steps_of_sequences_are_drawn_uniformly():
+    buffer = sequence_buffer(7)
+    for i in range(12):
+        buffer.add([[0]], np.array([[i]]), [i], [i], [0], np.array([True]))
+    # The ring holds 5 to 11. 5 and 6 are the burn-in of 7; what follows 11 is not known.
+    counts = np.bincount(buffer.sample(40_000, np.random.default_rng(0)).obs[:, 2, 0].astype(int), minlength=12)
+    assert counts[:7].sum() == counts[11] == 0
+    assert abs(counts[7:11] - 10_000).max() < 5 * np.sqrt(40_000 * 0.25 * 0.75)  # five standard deviations
+
+
+def test_sequence_buffer_is_ready_and_continues_where_another_stopped():
+    def fill(buffer, first, last):
+        for i in range(first, last):
+            buffer.add(
+                [[2 * i], [3 * i]], np.array([[i], [-i]]), [i, i], [i, -i], [0, 0], np.array([i % 4 > 0, i % 5 > 0])
+            )
+
+    whole, first, second = (sequence_buffer(20, 2) for _ in range(3))
+    with pytest.raises(ValueError, match="nothing to sample"):
+        first.sample(1, np.random.default_rng(0))
+    fill(first, 1, 2)
+    assert not first.is_ready(2)
+    fill(first, 2, 16)
+    assert first.is_ready(20) and not first.is_ready(21)
+    second.load({name: array.copy() for name, array in first.state().items()})
+    fill(second, 16, 19)
+    fill(whole, 1, 19)
+    for x, y in zip(*(b.sample(50, np.random.default_rng(0)) for b in (whole, second)), strict=True):
+        np.testing.assert_array_equal(x, y)
+    with pytest.raises(ValueError, match="another shape"):
+        sequence_buffer(18, 2).load(first.state())
+    first.flush()
+    assert len(first) == 0
+    with pytest.raises(ValueError, match="too small"):
+        sequence_buffer(10, 2, burn_in=2, length=3)
 
 
 class Games:

@@ -171,6 +171,39 @@ def test_models_of_every_make_become_one_from_obs_to_outputs(tmp_path, kind, rec
     assert not [warning for warning in recwarn if "structure" in str(warning.message)]
 
 
+def recurrent(change=lambda next_state: next_state, size=3, dtype="float32"):
+    """[obs, state] → [numbers, next state], a running sum of features."""
+    obs, state = keras.Input((4,)), keras.Input((size,), dtype=dtype)
+    next_state = keras.layers.Add()([dense(3)(obs), keras.ops.cast(state, "float32")])
+    return keras.Model([obs, state], [dense(2)(next_state), change(next_state)])
+
+
+def test_a_recurrent_model_is_one_from_obs_and_state_to_numbers_and_the_next_state(tmp_path):
+    made, rng = recurrent(), np.random.default_rng(0)
+    made.save(tmp_path / "model.keras")
+    policy = load_policy(tmp_path / "model.keras", VECTOR, TWO)
+    inputs = [rng.normal(size=(5, size)).astype(np.float32) for size in (4, 3)]
+    for given, wanted in zip(policy(inputs), made(inputs), strict=True):
+        np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-6)
+    assert policy.input_shape == [(None, 4), (None, 3)] and policy.output_shape == [(None, 2), (None, 3)]
+    with pytest.raises(UsageError, match=r"maps \(4,\) to \(2,\); the environment needs \(3,\) to \(2,\)"):
+        load_policy(tmp_path / "model.keras", gym.spaces.Box(-1, 1, (3,), np.float32), TWO)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: recurrent(lambda next_state: dense(5)(next_state)),  # another size than the state's
+        lambda: recurrent(lambda next_state: keras.ops.cast(next_state, "int32"), dtype="int32"),
+        lambda: (lambda model: keras.Model(model.inputs, model.outputs[0]))(recurrent()),  # and no next state
+    ],
+)
+def test_a_second_input_that_is_no_state_is_refused(tmp_path, made):
+    made().save(tmp_path / "model.keras")
+    with pytest.raises(UsageError, match="takes 2 inputs; .* can only be a state that is the second output, too"):
+        load_policy(tmp_path / "model.keras", VECTOR, TWO)
+
+
 REFUSED = {
     "takes 2 inputs": lambda: (lambda a, b: keras.Model([a, b], dense(2)(a + b)))(keras.Input((4,)), keras.Input((4,))),
     "which of its outputs a, b": lambda: functional(lambda obs: {"a": dense(2)(obs), "b": dense(2)(obs)}),

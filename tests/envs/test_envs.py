@@ -40,7 +40,9 @@ def test_a_seed_repeats(env_id):
     np.testing.assert_equal(first, second)
 
 
-@pytest.mark.parametrize("env_id", ["probes/SeenReward-v0", "probes/ChosenReward-v0", "probes/PixelChoice-v0"])
+@pytest.mark.parametrize(
+    "env_id", ["probes/SeenReward-v0", "probes/ChosenReward-v0", "probes/Recall-v0", "probes/PixelChoice-v0"]
+)
 def test_another_seed_differs(env_id):
     actions = np.zeros(60, int)
     with pytest.raises(AssertionError):
@@ -64,6 +66,10 @@ def test_the_probes_pay_what_they_promise():
     assert rewards("probes/Endless-v0", lambda obs: 0) == ([1.0] * 10, False, True)
     assert rewards("probes/ChosenReward-v0", lambda obs: int(obs[0])) == ([1.0], True, False)
     assert rewards("probes/ChosenReward-v0", lambda obs: 1 - int(obs[0])) == ([0.0], True, False)
+    first = []
+    assert rewards("probes/Recall-v0", lambda obs: first.append(int(obs[0])) or first[0]) == ([0, 0, 0, 1], True, False)
+    assert rewards("probes/Recall-v0", lambda obs: 1 - first[0]) == ([0.0] * 4, True, False)
+    assert first[1:] == [2, 2, 2]
     lit = lambda obs: int(obs[-1, 0, -1] > 0)  # noqa: E731
     assert rewards("probes/PixelChoice-v0", lit) == ([1.0] * 4, True, False)
     assert rewards("probes/PixelChoice-v0", lambda obs: 1 - lit(obs)) == ([0.0] * 4, True, False)

@@ -57,6 +57,7 @@ QUICK = {
     "prioritized_dqn_cartpole": DQN,
     "c51_cartpole": DQN,
     "qr_dqn_cartpole": DQN,
+    "drqn_cartpole": {**DQN, "memory_units": 4, "burn_in": 1, "length": 2},
     "pqn_cartpole": PQN,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
@@ -279,9 +280,10 @@ def observations(folder, count=5):
 def test_every_model_loads_where_this_repository_is_not_and_says_the_same(runs, tmp_path):
     wanted = {}
     for name, (_, folder) in runs.items():
-        obs, actions = observations(folder)
-        np.save(tmp_path / f"{name}.npy", obs)
-        outputs = keras.models.load_model(folder / "model.keras")(obs)
+        (obs, actions), model = observations(folder), keras.models.load_model(folder / "model.keras")
+        inputs = [obs, *(np.zeros((len(obs), *state.shape[1:]), np.float32) for state in model.inputs[1:])]
+        np.savez(tmp_path / f"{name}.npz", *inputs)
+        outputs = model(inputs if len(inputs) > 1 else obs)
         wanted[name] = np.array(outputs[0] if isinstance(outputs, list | tuple) else outputs)
         assert wanted[name].shape == (len(obs), actions)
     code = """
@@ -289,7 +291,8 @@ import sys
 sys.modules.update(common=None, envs=None, recipes=None)  # importing one of them would fail
 import keras, numpy as np
 for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
-    outputs = keras.models.load_model(path)(np.load(name + ".npy"))
+    inputs = list(np.load(name + ".npz").values())
+    outputs = keras.models.load_model(path)(inputs if len(inputs) > 1 else inputs[0])
     np.save(name + "_out.npy", outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
 """
     words = [word for name, (_, folder) in runs.items() for word in (name, str(folder / "model.keras"))]

@@ -7,8 +7,8 @@ import pytest
 
 from common.cli import UsageError
 from common.lazy import keras, tf
+from recipes import drqn_cartpole, hardcoded_cartpole
 from recipes import export as exporting
-from recipes import hardcoded_cartpole
 from recipes.export import NEEDED, RUNTIMES, export, with_choice
 
 
@@ -35,10 +35,32 @@ def test_an_export_acts_as_the_model_in_its_own_runtime(run, tmp_path, capsys, f
     said = capsys.readouterr().out
     assert "kB" in said and "ms for one observation" in said and "on 512 observations of CartPole-v1" in said
     obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    assert RUNTIMES[format](out)(obs).tolist() == (obs[:, 2] > 0).astype(int).tolist()
+    assert RUNTIMES[format](out)(obs)[0].tolist() == (obs[:, 2] > 0).astype(int).tolist()
     assert [path.name for path in tmp_path.iterdir()] == ["policy"]
     with pytest.raises(UsageError, match="exists already"):
         export(run=str(run), format=format, out=str(out))
+
+
+@pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
+def test_an_export_of_a_recurrent_policy_takes_the_state_and_returns_the_next_one(tmp_path, monkeypatch, format):
+    if format == "onnx" and not all(map(importlib.util.find_spec, NEEDED["onnx"])):
+        pytest.skip("the extra onnx is not installed here")
+    monkeypatch.chdir(tmp_path)
+    model = drqn_cartpole.build_q_network(4, 2, 4, 3, 1.0)
+    model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])
+    model.save("model.keras")
+    export(model="model.keras", env_id="CartPole-v1", format=format, out="policy")
+    rng = np.random.default_rng(1)
+    inputs = [rng.normal(size=(50, size)).astype(np.float32) for size in (4, 8)]
+    q, next_state = model(inputs)
+    action, exported_state = RUNTIMES[format](tmp_path / "policy")(*inputs)
+    assert action.tolist() == np.argmax(q, axis=-1).tolist() and 0 < action.mean() < 1
+    np.testing.assert_allclose(exported_state, next_state, rtol=1e-4, atol=1e-5)
+    if format == "saved_model":  # one that forgets is not kept
+        forgetful = lambda path: lambda obs, state: [np.argmax(model([obs, state])[0], axis=-1), 0 * state]  # noqa: E731
+        monkeypatch.setitem(exporting.RUNTIMES, format, forgetful)
+        with pytest.raises(UsageError, match="refused: the export differs on"):
+            export(model="model.keras", env_id="CartPole-v1", format=format, out="forgetful")
 
 
 @pytest.mark.parametrize(("format", "missing"), [(f, package) for f in NEEDED for package in NEEDED[f]])
@@ -85,7 +107,7 @@ def test_what_a_format_cannot_hold_is_refused_in_one_line(run, tmp_path, monkeyp
 
 
 def test_an_export_that_acts_otherwise_is_not_kept(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.RUNTIMES, "litert", lambda path: lambda obs: np.zeros(len(obs), int))
+    monkeypatch.setitem(exporting.RUNTIMES, "litert", lambda path: lambda obs: [np.zeros(len(obs), int)])
     with pytest.raises(UsageError, match=r"refused: the export differs on \d+ of 512 observations"):
         export(run=str(run), format="litert", out=str(tmp_path / "policy.tflite"))
     assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,25 @@ def test_a_film_of_whole_games(run, capsys):
     assert (run / "play.gif").stat().st_size > 1000
 
 
+def test_a_recurrent_network_forgets_the_last_game_before_the_next_one(tmp_path, monkeypatch, capsys):
+    """A model that counts steps and goes left in the first five alone."""
+    monkeypatch.chdir(tmp_path)
+    obs, state = keras.Input((4,)), keras.Input((1,))
+    next_state = keras.layers.Rescaling(1.0, 1.0)(state)
+    count, none = keras.layers.Dense(2), keras.layers.Dense(2, kernel_initializer="zeros")
+    model = keras.Model([obs, state], [keras.layers.Add()([count(next_state), none(obs)]), next_state])
+    count.set_weights([np.array([[0.0, 1.0]]), np.array([5.5, 0.0])])
+    model.save("count.keras")
+    play(model="count.keras", env_id="CartPole-v1", episodes=20, video=True, video_episodes=2)
+    said = capsys.readouterr().out
+    env, seed = remake("CartPole-v1", {}, 1), 3 * 2**28
+    fresh = [int(evaluate(env, make_greedy(model), seed + game).lengths[0]) for game in range(2)]
+    assert f": 2 games, return {fresh[0]}, length {fresh[0]}; return {fresh[1]}, length {fresh[1]}\n" in said
+    act = make_greedy(model)
+    used = [int(evaluate(env, act, seed + game).lengths[0]) for game in range(2)]
+    assert used[0] == fresh[0] and used[1] != fresh[1]  # so the second game would show a state that is kept
+
+
 def test_a_frozen_lake_as_text(tmp_path, capsys):
     table_model(tmp_path / "walk.keras", np.full(16, 2))  # always right
     (tmp_path / "walk.json").write_text(json.dumps({"env_id": "FrozenLake-v1", "env_kwargs": {"is_slippery": False}}))
