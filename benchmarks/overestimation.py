@@ -27,7 +27,7 @@ import fire
 import gymnasium as gym
 import numpy as np
 
-from common.evaluation import first_output
+from common.evaluation import compiled
 from common.files import write_text
 from common.machine import commit, processor
 from common.plots import new_figure, save_figure
@@ -50,11 +50,11 @@ def judge_noise(model, count=1000):
 
 def judge_cartpole(model, games=20, horizon=500):
     """Mean estimate, and mean discounted return, over the states before `horizon` of greedy games twice as long."""
-    envs, forward = gym.make_vec("CartPole-v1", num_envs=games, max_episode_steps=2 * horizon), first_output(model)
+    envs, forward = gym.make_vec("CartPole-v1", num_envs=games, max_episode_steps=2 * horizon), compiled(model)
     obs, _ = envs.reset(seed=1)
     q, reward, playing = [], [], [np.ones(games, bool)]
     while playing[-1].any():
-        outputs = forward(obs.astype(np.float32)).numpy()
+        outputs = forward(obs.astype(np.float32))[0].numpy()
         obs, _, terminated, truncated, _ = envs.step(outputs.argmax(-1))
         q.append(outputs.max(-1))
         reward.append(playing[-1].astype(float))  # 1 for each step of a game
