@@ -2,7 +2,7 @@ r"""PQN, a parallelised Q-network: action values without a replay memory and wit
 
 DQN needs a memory, because the steps of one game resemble each other, and a target network, because targets that move
 with the network may run away. PQN plays many games side by side, whose steps differ, learns from them at once and
-forgets them. Layer normalisation keeps the values from running away, and the targets look further than one step.
+forgets them. Layer normalisation is to keep the values from running away, and the targets look further than one step.
 
     (1) act in all games: the action with the highest q, with probability epsilon a random one
     (2) collect `rollout_length` steps of each game
