@@ -40,15 +40,9 @@ FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
     "qr_dqn_cartpole", "pqn_cartpole",
 )  # fmt: skip
-LARGER = (  # an update per step instead of one per two steps, of a larger network from a larger memory
-    "--steps=100000 --learning_rate=6.3e-4 --learning_rate_decay_steps=100000 --epsilon_final=0.1 "
-    "--epsilon_decay_steps=12000 --hidden_units=256 --buffer_size=50000 --batch_size=128 --minibatches=64 "
-    "--target_interval=256"
-)
 # world → recipe → flags
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY, ""),
-    "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 
 
@@ -83,14 +77,13 @@ def table(world, results):
     """Markdown: one row for each recipe, the best first."""
     bar, _ = BARS[world]
     lines = [
-        f"| recipe | seeds at {bar} or more | mean | lowest | median | highest | seconds |",
-        "|---|---|---|---|---|---|---|",
+        f"| recipe | seeds at {bar} or more | mean | lowest | median | highest |",
+        "|---|---|---|---|---|---|",
     ]
     scores = {recipe: np.array([run["score"] for run in runs]) for recipe, runs in results.items()}
     for recipe, of in sorted(scores.items(), key=lambda row: -row[1].mean()):
         spread = " | ".join(f"{value:.2f}" for value in (of.mean(), of.min(), np.median(of), of.max()))
-        seconds = np.median([run["seconds"] for run in results[recipe]])
-        lines.append(f"| `{recipe}` | {(of >= bar).sum()} of {len(of)} | {spread} | {seconds:.0f} |")
+        lines.append(f"| `{recipe}` | {(of >= bar).sum()} of {len(of)} | {spread} |")
     return "\n".join(lines)
 
 
@@ -98,7 +91,7 @@ HEAD = """# Public bars
 
 Made by `python benchmarks/bars.py`; the raw figures are in `bars.json`. Each score is the mean return of 100 greedy
 games at the end of a run with the commands shown, seeds 0 to 9; mean, lowest, median and highest are over the seeds.
-The settings were found on seeds from 100 on. Seconds: of training, median, one core for each run.
+The settings were found on seeds from 100 on.
 """
 
 

@@ -27,7 +27,7 @@ Differs from the source in (book/dqn_cartpole.md):
 
     python recipes/dqn_cartpole.py
 
-Scores of ten seeds, here and on other worlds: book/results/bars.md
+Scores of ten seeds: book/results/bars.md
 """
 
 from __future__ import annotations
