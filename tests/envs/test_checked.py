@@ -129,7 +129,11 @@ MISSING = ["Ant-v5", "Ant-v2", "LunarLander-v3", "CarRacing-v3", "GymV21Environm
 
 
 @pytest.mark.parametrize("env_id", MISSING)
-def test_a_world_whose_package_is_missing_is_one_line(env_id):
+def test_a_world_whose_package_is_missing_is_one_line(env_id, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for package in ("Box2D", "mujoco"):  # which somebody may have installed
+        monkeypatch.setitem(sys.modules, package, None)
     for maker in (lambda: make_vec(env_id, 2, "vectors"), lambda: remake(env_id, {}, 2)):
         with pytest.raises(gym.error.Error, match=f"{env_id} cannot be made: ") as refusal:
             maker()
