@@ -40,9 +40,15 @@ FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
     "qr_dqn_cartpole", "pqn_cartpole",
 )  # fmt: skip
+LARGER = (  # an update per step instead of one per two steps, of a larger network from a larger memory
+    "--steps=100000 --learning_rate=6.3e-4 --learning_rate_decay_steps=100000 --epsilon_final=0.1 "
+    "--epsilon_decay_steps=12000 --hidden_units=256 --buffer_size=50000 --batch_size=128 --minibatches=64 "
+    "--target_interval=256"
+)
 # world → recipe → flags
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY, ""),
+    "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 
 
