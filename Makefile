@@ -45,6 +45,9 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/dqn_cartpole_speed.py --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/bars.py
+	$(BIN)/python benchmarks/dqn_cartpole_variants.py
+	$(BIN)/python benchmarks/pqn_ablation.py
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py

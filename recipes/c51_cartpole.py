@@ -20,7 +20,7 @@ those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the pa
 
     python recipes/c51_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

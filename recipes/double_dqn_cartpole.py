@@ -18,7 +18,7 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 
     python recipes/double_dqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

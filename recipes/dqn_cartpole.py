@@ -1,8 +1,8 @@
 r"""Deep Q-Network on vectors: balance a pole with action values that a small network learns from remembered steps.
 
 A network estimates q(s, a), the expected discounted sum of the rewards that follow action a in state s. It learns from
-steps drawn at random from a replay memory. The target is the reward plus the discounted best value of the next state,
-which a slower copy of the network, the target network, estimates.
+steps drawn at random from a replay memory. The target is the sum of the next rewards plus the best value of the state
+after them, both discounted. The value comes from a slower copy of the network, the target network.
 
     (1) act: the action with the highest q, with probability epsilon a random one
     (2) remember what `n_step` steps led to: s, a, the discounted sum r of their rewards, and s'
@@ -27,7 +27,7 @@ Differs from the source in (book/dqn_cartpole.md):
 
     python recipes/dqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ have a hidden layer each; here they share both layers, so that the network has t
 
     python recipes/dueling_dqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

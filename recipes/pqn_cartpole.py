@@ -26,7 +26,7 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
 
     python recipes/pqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Priorities change after a round of updates, not after each of its minibatches.
 
     python recipes/prioritized_dqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ Source: Dabney, Rowland, Bellemare, Munos, Distributional Reinforcement Learning
 
     python recipes/qr_dqn_cartpole.py
 
-Scores of ten seeds: book/results/bars.md
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -23,10 +23,20 @@ def test_every_flag_of_a_command_is_one_of_its_recipe(world, recipe):
 
 
 def test_a_table_by_hand():
-    runs = [{"score": score} for score in (500.0, 400.0, 500.0)]
-    lines = bars.table("CartPole-v1", {"dqn_cartpole": runs, "pqn_cartpole": [{"score": 500.0}]})
-    assert "| `dqn_cartpole` | 2 of 3 | 466.67 | 400.00 | 500.00 | 500.00 |" in lines
+    runs = [{"score": score, "seconds": seconds} for score, seconds in ((500.0, 10), (400.0, 30), (500.0, 20))]
+    lines = bars.table("CartPole-v1", {"dqn_cartpole": runs, "pqn_cartpole": [{"score": 500.0, "seconds": 5}]})
+    assert "| `dqn_cartpole` | 2 of 3 | 466.67 | 400.00 | 500.00 | 500.00 | 20 |" in lines
     assert lines.index("`pqn_cartpole` |") < lines.index("`dqn_cartpole` |")  # the best first
+
+
+def test_the_line_of_a_docstring_by_hand():
+    runs = [{"score": s, "seconds": 9.6, "processor": "abacus"} for s in (500.0, 400.0)]
+    assert bars.in_words(runs).splitlines() == [
+        "Ten seeds, 100 greedy games each: mean 450.00, lowest 400.00, 1 at 500;",
+        "10 s of training on one core of an abacus (book/results/bars.md)",
+    ]
+    for recipe in bars.FAMILY:
+        assert len(bars.IN_DOCSTRING.findall((ROOT / "recipes" / f"{recipe}.py").read_text())) == 1
 
 
 def test_the_pages_are_what_the_results_say_and_these_are_of_the_ten_seeds_and_of_commits():
