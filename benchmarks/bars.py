@@ -33,7 +33,7 @@ ZOO = "[RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo/blob/mast
 BARS = {
     "CartPole-v1": (500, f"DQN, {ZOO}"),
     "Acrobot-v1": (-76, f"DQN, {ZOO}"),
-    "LunarLander-v3": (154, f"DQN (LunarLander-v2), {ZOO}"),
+    "LunarLander-v3": (154, f"DQN (LunarLander-v2), {ZOO}; `pip install -e .[box2d]` brings the world"),
 }
 FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
