@@ -78,7 +78,8 @@ def score(name, env_id, env_kwargs, epsilon):
     """Scores of `GAMES` whole games, greedy but for `epsilon`, in words and as numbers."""
     envs = remake(env_id, env_kwargs, GAMES)
     spaces = envs.single_observation_space, envs.single_action_space
-    scores = evaluate(envs, make_greedy(load_policy(MODELS / f"{name}.keras", *spaces), epsilon, SEED), SEED)
+    model = load_policy(MODELS / f"{name}.keras", *spaces)
+    scores = evaluate(envs, make_greedy(model, epsilon, SEED, envs.single_action_space), SEED)
     envs.close()
     returns = scores.returns
     return {

@@ -4,6 +4,7 @@ import functools
 import zlib
 from typing import NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
 from common.files import exact, read_csv, write_network, write_text
@@ -39,8 +40,11 @@ def compiled(model):
     return forward
 
 
-def make_greedy(model, epsilon=0.0, seed=0):
-    """A function obs [N, ...] → actions [N]: those of the highest output, random ones with probability `epsilon`.
+def make_greedy(model, epsilon=0.0, seed=0, action_space=None):
+    """A function obs [N, ...] → actions [N, ...]: the greedy ones, random ones with probability `epsilon`.
+
+    A discrete action is the number of the highest output, [N, A]. Where `action_space`, that of one environment, is a
+    Box, the output is the action itself, [N, A], which is clipped to the bounds.
 
     A recurrent model takes a state besides, [N, S], and gives the next one as its second output. The function keeps
     it from call to call, with zeros at first: make another one where new games begin.
@@ -58,6 +62,10 @@ def make_greedy(model, epsilon=0.0, seed=0):
         if np.isnan(outputs).any():  # which argmax would take for the highest
             raise FloatingPointError("the network's output is NaN, so that it chooses no action")
         explore = rng.random(len(outputs)) < epsilon
+        if isinstance(action_space, gym.spaces.Box):
+            low, high = action_space.low, action_space.high
+            drawn = rng.uniform(low, high, outputs.shape)
+            return np.where(explore[:, None], drawn, np.clip(outputs, low, high)).astype(action_space.dtype)
         return np.where(explore, rng.integers(outputs.shape[-1], size=len(outputs)), outputs.argmax(-1))
 
     return act

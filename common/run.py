@@ -365,7 +365,8 @@ class Run:
         seed = (self.arguments["seed"] + 2**29) % 2**30
         how = f"epsilon {epsilon}" if epsilon else "greedy"
         with contextlib.closing(make_envs(episodes)) as envs:
-            scores = evaluate(envs, make_greedy(model, epsilon, seed), seed, how, lambda: self.interrupted)
+            act = make_greedy(model, epsilon, seed, envs.single_action_space)
+            scores = evaluate(envs, act, seed, how, lambda: self.interrupted)
         if scores is None:
             return None
         self.evaluations.add(moment.step, moment.episode, round(moment.seconds, 3), scores, model)

@@ -89,6 +89,8 @@ def settings_of(path):
 def load_policy(path, obs_space, action_space):
     """A Keras model that acts: obs [N, ...] → one number per action, [N, A]; the highest is the greedy action.
 
+    Where the actions are vectors (a Box) it gives the greedy action itself.
+
     A recurrent one takes the state besides, [N, S], and gives the next one: [obs, state] → [numbers, next state]. The
     state is zeros where a game begins.
 
@@ -112,7 +114,9 @@ def load_policy(path, obs_space, action_space):
             f"{path} takes {len(inputs)} inputs; the environment gives one observation, and a second input can only be "
             "a state that is the second output, too"
         )
-    takes, wanted = tuple(inputs[0].shape[1:]), (obs_space.shape, (int(action_space.n),))
+    is_discrete = isinstance(action_space, gym.spaces.Discrete)
+    takes = tuple(inputs[0].shape[1:])
+    wanted = obs_space.shape, (int(action_space.n),) if is_discrete else action_space.shape
     fits = match(takes, wanted[0])
     obs = keras.Input(wanted[0] if fits else takes, dtype=inputs[0].dtype, name="obs")
     states = [keras.Input(state.shape[1:], name="state") for state in states]

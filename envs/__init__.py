@@ -5,7 +5,10 @@ import gymnasium as gym
 
 gym.register_envs(ale_py)
 
-_PROBES = "OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless", "AlikeActions", "OnlyNoise"
+_PROBES = (
+    "OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless", "AlikeActions", "OnlyNoise",
+    "ChosenVector", "EndlessVector",
+)  # fmt: skip
 for _name in _PROBES:
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")
 gym.register("probes/PixelChoice-v0", entry_point="envs.probes:pixel_choice")

@@ -69,18 +69,20 @@ def make_ale(env_id, num_envs, env_kwargs):
         num_threads=min(num_envs, os.cpu_count() or 1),
     )
     check_frames(env_id, envs.single_observation_space)
-    return served(env_id, envs)
+    return served(env_id, envs, "discrete")
 
 
 def make_other(env_id, num_envs, env_kwargs):
     """Vector of environments that show stacks of frames, such as `gymnasium.wrappers.FrameStackObservation` makes."""
     env = build(gym.make, env_id, env_kwargs, disable_env_checker=True)
-    check_actions(env_id, env.action_space)
+    check_actions(env_id, env.action_space, "discrete")
     check_frames(env_id, env.observation_space)
     try_out(env_id, env)
     check_stacks(env_id, env)
     env.close()
-    return served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync"))
+    return served(
+        env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync"), "discrete"
+    )
 
 
 def atari_settings(env_id, sticky_actions, noop_max):

@@ -32,19 +32,35 @@ KINDS = {
         lambda env: isinstance(env.unwrapped, GridEnv),
     ),
 }
-ACTIONS_WANTED = "discrete ones are wanted, gymnasium.wrappers.DiscretizeAction or TransformAction makes them"
+# What a recipe may ask the actions to be, in the same way.
+ACTIONS = {
+    "discrete": (
+        "discrete ones are wanted, gymnasium.wrappers.DiscretizeAction or TransformAction makes them",
+        lambda space: isinstance(space, Discrete),
+    ),
+    "continuous": (
+        "vectors of floats between finite bounds are wanted, gymnasium.wrappers.TransformAction makes them",
+        lambda space: (
+            isinstance(space, Box)
+            and len(space.shape) == 1
+            and np.issubdtype(space.dtype, np.floating)
+            and bool(np.isfinite([space.low, space.high]).all() and (space.low < space.high).all())
+        ),
+    ),
+}
 # What a recipe decides, not the environment.
 RESERVED = {"id", "num_envs", "render_mode", "vectorization_mode", "vector_kwargs", "wrappers", "autoreset_mode"}
 OURS = ("gymnasium.", "ale_py.", "envs.")  # vectors of environments that return new arrays at each step
 
 
-def make(env_id, kind, env_kwargs=None):
-    """`gym.make` for an environment with discrete actions, numbered from 0 on, that shows one of `KINDS`.
+def make(env_id, kind, env_kwargs=None, actions="discrete"):
+    """`gym.make` for an environment that shows one of `KINDS` and takes one of `ACTIONS`; discrete ones count from 0.
 
     Args:
         env_id: a registered id, or `module:World-v0` as gymnasium writes it; the module is imported.
         kind: a name in `KINDS`.
         env_kwargs: arguments of the environment.
+        actions: a name in `ACTIONS`.
 
     Raises:
         gymnasium.error.Error: unknown id (names near matches), an environment that cannot be made, that breaks
@@ -57,23 +73,23 @@ def make(env_id, kind, env_kwargs=None):
         env = build(gym.make, env_id, env_kwargs, disable_env_checker=True)
     except gym.error.Error as error:
         raise gym.error.Error(f"{error}; {wanted}" if kind == "grids" else error) from None
-    check_actions(env_id, env.action_space)
+    check_actions(env_id, env.action_space, actions)
     if not fits(env):
         raise gym.error.Error(f"{env_id} shows {in_short(env.observation_space)}; {wanted}")
     try_out(env_id, env)
     if kind == "numbers" and isinstance(env.observation_space, Tuple):
         env = gym.wrappers.TransformObservation(env, *numbering(env.observation_space))
-    start = int(env.action_space.start)
+    start = first_action(env.action_space)
     return env if not start else gym.wrappers.TransformAction(env, lambda a: a + start, Discrete(env.action_space.n))
 
 
-def make_vec(env_id, num_envs, kind, env_kwargs=None):
+def make_vec(env_id, num_envs, kind, env_kwargs=None, actions="discrete"):
     """`gym.make_vec`, checked like `make`: `num_envs` environments at once, next-step autoreset.
 
     Vectors of numbers are float32, whatever the environment's own type.
     """
-    make(env_id, kind, env_kwargs).close()
-    envs = served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs))
+    make(env_id, kind, env_kwargs, actions).close()
+    envs = served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs), actions)
     space = envs.single_observation_space
     if kind == "vectors" and space.dtype != np.float32:
         space = Box(-np.inf, np.inf, space.shape, np.float32)
@@ -82,21 +98,25 @@ def make_vec(env_id, num_envs, kind, env_kwargs=None):
     return envs
 
 
-def served(env_id, envs):
-    """A vector of environments as the recipes need it: actions from 0 on, new arrays at each step, next-step autoreset.
+def served(env_id, envs, *actions):
+    """A vector of environments as the recipes need it: new arrays at each step, next-step autoreset.
 
-    Tuples of numbers become the number of their state.
+    Discrete actions count from 0; tuples of numbers become the number of their state.
+
+    Args:
+        env_id: for messages.
+        envs: vector of environments.
+        actions: the names in `ACTIONS` that will do.
 
     Raises:
-        gymnasium.error.Error: another kind of autoreset, or actions that are not discrete.
+        gymnasium.error.Error: another kind of autoreset, or other actions.
     """
     if envs.metadata.get("autoreset_mode") != gym.vector.AutoresetMode.NEXT_STEP:
         raise gym.error.Error(f"{env_id} resets in another way: its vector must have AutoresetMode.NEXT_STEP")
-    check_actions(env_id, envs.single_action_space)
-    start, n = int(envs.single_action_space.start), envs.single_action_space.n
-    if start:
-        shift = lambda actions: actions + start  # noqa: E731
-        envs = gym.wrappers.vector.TransformAction(envs, shift, single_action_space=Discrete(n))
+    check_actions(env_id, envs.single_action_space, *actions)
+    if start := first_action(envs.single_action_space):
+        shift, count = lambda actions: actions + start, envs.single_action_space.n
+        envs = gym.wrappers.vector.TransformAction(envs, shift, single_action_space=Discrete(count))
     if isinstance(envs.single_observation_space, Tuple) and all(radix(envs.single_observation_space)):
         number, space = numbering(envs.single_observation_space)
         envs = gym.wrappers.vector.TransformObservation(envs, number, single_observation_space=space)
@@ -164,10 +184,15 @@ def build(maker, env_id, env_kwargs, **own):
         raise gym.error.Error(f"{env_id} cannot be made{given}: {reason(error)}") from None
 
 
-def check_actions(env_id, space):
-    """gymnasium.error.Error unless the actions are discrete."""
-    if not isinstance(space, Discrete):
-        raise gym.error.Error(f"{env_id} has the actions {in_short(space)}; {ACTIONS_WANTED}")
+def check_actions(env_id, space, *names):
+    """gymnasium.error.Error unless the actions are of one of these names in `ACTIONS`."""
+    if not any(ACTIONS[name][1](space) for name in names):
+        raise gym.error.Error(f"{env_id} has the actions {in_short(space)}; {ACTIONS[names[0]][0]}")
+
+
+def first_action(space):
+    """The number of the first of discrete actions; 0 for others."""
+    return int(getattr(space, "start", 0))
 
 
 def try_out(env_id, env):
@@ -176,7 +201,9 @@ def try_out(env_id, env):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tried = gym.wrappers.PassiveEnvChecker(env)
-            for obs in (tried.reset(seed=0)[0], tried.step(env.action_space.start)[0]):
+            space = env.action_space
+            action = space.start if isinstance(space, Discrete) else (space.low + space.high) / 2
+            for obs in (tried.reset(seed=0)[0], tried.step(action)[0]):
                 if (shape := env.observation_space.shape) is not None and np.shape(obs) != shape:
                     raise gym.error.Error(f"an observation has the shape {np.shape(obs)}, not that of its space")
     except Exception as error:

@@ -11,6 +11,8 @@ Each is worth its value with a discount γ under the best policy:
     PixelChoice   ChosenReward on 84 x 84 pixels, four times  greedy return 4, random 2  the same from pixels
     AlikeActions  reward as observed, 1/2 more for action 0   `AlikeActions.q`           do actions share a value?
     OnlyNoise     rewards of mean 0 whatever is done          v = 0                      is the maximum too high?
+    ChosenVector  one step, 0 for (2 x, 2.5 + 2.5 x), else less  best action as given    do vectors of actions fit?
+    EndlessVector Endless, and actions are vectors            v = 1 / (1 - γ)            the same for them
 """
 
 import gymnasium as gym
@@ -92,6 +94,27 @@ class Endless(_Probe):
     def step(self, action):
         self.t += 1
         return self.obs(), 1.0, False, self.t == 10, {}
+
+
+class ChosenVector(_Probe):
+    """One step; x, from -1 to 1, is observed; the reward is 0 for the action (2 x, 2.5 + 2.5 x), below 0 for others."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Box(np.array([-2, 0], np.float32), np.array([2, 5], np.float32))
+
+    def first(self):
+        return float(self.np_random.uniform(-1, 1))
+
+    def step(self, action):
+        low, high = self.action_space.low, self.action_space.high
+        error = (np.asarray(action) - low) / (high - low) * 2 - 1 - self.seen  # in half ranges
+        return self.obs(), -float(np.sum(error**2)), True, False, {}
+
+
+class EndlessVector(Endless):
+    """Endless with a vector of two numbers as action."""
+
+    action_space = gym.spaces.Box(-0.4, 0.4, (2,), np.float32)
 
 
 class _ManyActions(gym.Env):

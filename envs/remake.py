@@ -16,9 +16,10 @@ def remake(env_id, env_kwargs, num_envs, render_mode=None):
         render_mode: `rgb_array` or `ansi`, where the environment knows it. ALE's has none.
 
     Raises:
-        gymnasium.error.Error: an unknown id, arguments that it does not know, actions that are not discrete.
+        gymnasium.error.Error: an unknown id, arguments that it does not know, actions that no recipe takes.
     """
     if is_atari(find(env_id)):
         return make_ale(env_id, num_envs, env_kwargs)
     shown = {"render_mode": render_mode} if render_mode else {}
-    return served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, **shown))
+    envs = build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, **shown)
+    return served(env_id, envs, "discrete", "continuous")

@@ -3,10 +3,11 @@
     python recipes/export.py --run=runs/dqn_atari/<date-time> --format=litert
     python recipes/export.py --model=models/dqn_atari_pong.keras --format=onnx
 
-The exported function takes a batch of observations and returns the actions with the highest outputs. That of a
-recurrent policy takes the state besides, zeros where a game begins, and returns the next one, too. Keras's own
-exporters write it, and the format's own runtime loads it again. It is kept only if it chooses the actions of the Keras
-model on observations of real games. LiteRT needs `pip install -e .[litert]`, ONNX `pip install -e .[onnx]`.
+The exported function takes a batch of observations and returns the greedy actions: the numbers of the highest outputs,
+or, where actions are vectors, these, clipped to the environment's bounds. That of a recurrent policy takes the state
+besides, zeros where a game begins, and returns the next one, too. Keras's own exporters write it, and the format's own
+runtime loads it again. It is kept only if it chooses the actions of the Keras model on observations of real games.
+LiteRT needs `pip install -e .[litert]`, ONNX `pip install -e .[onnx]`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 import fire
+import gymnasium as gym
 import numpy as np
 
 from common.cli import Size, UsageError, strict, validated
@@ -36,14 +38,19 @@ EXPORTERS = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"
 NEEDED = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}  # modules to import
 
 
-def with_choice(policy, start):
-    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions [B] from `start` on, int32.
+def with_choice(policy, action_space):
+    """A model of obs [B, ...] → outputs [B, A] becomes one of obs [B, ...] → actions, as the environment takes them.
 
-    A recurrent one, [obs, state] → [outputs, next state], becomes one of [obs, state] → [actions, next state].
+    Discrete ones are [B] int32, vectors [B, A] float32. A recurrent model, [obs, state] → [outputs, next state],
+    becomes one of [obs, state] → [actions, next state].
     """
     outputs, *next_state = policy.outputs
-    # top_k instead of argmax: to distinguish -0 from 0, argmax in Keras 3.15 uses operations that ONNX does not know.
-    action = keras.ops.top_k(outputs, 1)[1][:, 0] + start
+    if isinstance(action_space, gym.spaces.Discrete):
+        # top_k instead of argmax, which in Keras 3.15 tells -0 from 0 by operations that ONNX does not know.
+        action = keras.ops.top_k(outputs, 1)[1][:, 0] + int(action_space.start)
+    else:
+        bounds = (np.asarray(bound, outputs.dtype) for bound in (action_space.low, action_space.high))
+        action = keras.ops.clip(outputs, *bounds)
     return keras.Model(policy.input, [action, *next_state] if next_state else action)
 
 
@@ -103,8 +110,11 @@ def observations(envs, steps, seed):
     """The observations of `envs` during `steps` random steps, [steps * N, ...]."""
     rng = np.random.default_rng(seed)
     seen = [envs.reset(seed=seed)[0]]
+    space, shape = envs.single_action_space, envs.action_space.shape
+    is_discrete = isinstance(space, gym.spaces.Discrete)
     for _ in range(steps - 1):
-        seen.append(envs.step(rng.integers(envs.single_action_space.n, size=envs.num_envs))[0])
+        action = rng.integers(space.n, size=shape) if is_discrete else rng.uniform(space.low, space.high, shape)
+        seen.append(envs.step(action.astype(space.dtype))[0])
     return np.concatenate(seen)
 
 
@@ -181,7 +191,7 @@ def export(
     env_id, env_kwargs = choose_world(settings, env_id, env_kwargs)
     envs = remake(env_id, env_kwargs, 8)
     policy = load_policy(path, envs.single_observation_space, envs.single_action_space)
-    policy = with_choice(policy, int(envs.unwrapped.single_action_space.start))  # as the environment counts its actions
+    policy = with_choice(policy, envs.unwrapped.single_action_space)  # as the environment counts its actions
     obs = observations(envs, steps, seed=0).astype(policy.inputs[0].dtype)
     envs.close()
     inputs = with_states(policy, obs, steps)
@@ -195,9 +205,10 @@ def export(
                 policy.export(str(written), format=EXPORTERS[format], verbose=False)
                 act = RUNTIMES[format](written)
             exported = act(*inputs)
-            same = exported[0] == action
-            for one, other in zip(exported[1:], next_state, strict=True):
-                same &= np.isclose(one, other, rtol=1e-3, atol=1e-4).all(axis=1)
+            same = np.ones(len(obs), bool)
+            for one, other in zip(exported, (action, *next_state), strict=True):
+                is_same = np.isclose(one, other, rtol=1e-3, atol=1e-4) if other.dtype.kind == "f" else one == other
+                same &= is_same.reshape(len(obs), -1).all(axis=1)
         except OSError:
             raise
         except Exception as error:  # of many kinds: each format lacks some of Keras's operations

@@ -120,7 +120,8 @@ def play(
         print(warning)
 
     how = f"epsilon {epsilon}" if epsilon else "greedy"
-    scores = evaluate(envs, make_greedy(network, epsilon, seed), seed, how)
+    action_space = envs.single_action_space
+    scores = evaluate(envs, make_greedy(network, epsilon, seed, action_space), seed, how)
     envs.close()
     print(f"{env_id}: {scores}, {how}")
 
@@ -130,8 +131,9 @@ def play(
         games = []
 
         def pictures():
-            for game in range(video_episodes):  # each with an act of its own: a recurrent one remembers
-                yield from watch(shown, make_greedy(network, epsilon, seed + game), seed + game, picture, games)
+            for game in range(video_episodes):
+                act = make_greedy(network, epsilon, seed + game, action_space)  # of its own: a recurrent one remembers
+                yield from watch(shown, act, seed + game, picture, games)
 
         if text:
             print(*pictures(), sep="\n")

@@ -44,7 +44,7 @@ def test_it_plays_as_its_card_says(name):
     said, games = card["scores"][0], 8 if card["env_id"].startswith("ALE/") else 100
     envs = remake(card["env_id"], card["env_kwargs"], games)
     model = load_policy(MODELS / f"{name}.keras", envs.single_observation_space, envs.single_action_space)
-    returns = evaluate(envs, make_greedy(model, said["epsilon"], seed=1), seed=123).returns
+    returns = evaluate(envs, make_greedy(model, said["epsilon"], 1, envs.single_action_space), seed=123).returns
     # Both means lie around the true one: five standard errors of their difference.
     assert abs(returns.mean() - said["mean"]) <= 5 * said["deviation"] * (1 / games + 1 / said["games"]) ** 0.5 + 1e-9
 

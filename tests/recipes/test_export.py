@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ def run(tmp_path_factory):
 
 def test_the_choice_is_the_first_of_the_highest():
     obs = keras.Input((3,))
-    choice = with_choice(keras.Model(obs, keras.layers.Activation("linear")(obs)), start=0)
+    choice = with_choice(keras.Model(obs, keras.layers.Activation("linear")(obs)), gym.spaces.Discrete(3))
     rows = np.array([[1, 3, 2], [5, 5, 1], [-1, -3, -1]], np.float32)
     assert np.array(choice(rows)).tolist() == [1, 0, 0]
 
