@@ -189,7 +189,8 @@ def train(
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     shape = obs_space.shape[0], action_space, hidden_units
-    (model, target_model), (critic, target_critic) = ([f(*shape), f(*shape)] for f in (build_actor, build_critic))
+    model, target_model = (build_actor(*shape) for _ in range(2))
+    critic, target_critic = (build_critic(*shape) for _ in range(2))
     target_model.set_weights(model.get_weights())
     target_critic.set_weights(critic.get_weights())
     optimizer, critic_optimizer = keras.optimizers.Adam(learning_rate), keras.optimizers.Adam(learning_rate)

@@ -107,6 +107,7 @@ SIBLINGS = {
     ("dqn_cartpole", "pqn_cartpole"): 110,
     ("c51_cartpole", "qr_dqn_cartpole"): 50,
     ("dqn_cartpole", "drqn_cartpole"): 87,
+    ("ddpg_pendulum", "td3_pendulum"): 56,
 }
 
 

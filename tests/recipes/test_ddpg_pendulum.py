@@ -38,7 +38,7 @@ def constant_critic(q):
 
 
 def sloping_critic(slope, q):
-    """q + slope * unit, with the action unit = -1 to 1 of its range: a hidden unit carries unit + 2, which is above 0."""
+    """q + slope * unit, where unit is -1 to 1 within the range: a neuron carries unit + 2, which is above 0."""
     critic = constant_critic(q - 2 * slope)
     first, bias, second, _, last, _ = critic.trainable_variables
     first.assign([[0, 0], [1, 0]])  # observation, action
