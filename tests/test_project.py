@@ -108,6 +108,7 @@ SIBLINGS = {
     ("c51_cartpole", "qr_dqn_cartpole"): 50,
     ("dqn_cartpole", "drqn_cartpole"): 87,
     ("ddpg_pendulum", "td3_pendulum"): 56,
+    ("td3_pendulum", "sac_pendulum"): 92,
 }
 
 

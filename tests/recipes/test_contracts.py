@@ -65,10 +65,11 @@ QUICK = {
     "pqn_cartpole": PQN,
     "ddpg_pendulum": DDPG,
     "td3_pendulum": DDPG,
+    "sac_pendulum": DDPG,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
-VECTORS = {"ddpg_pendulum", "td3_pendulum"}  # their actions are vectors of numbers
+VECTORS = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum"}  # their actions are vectors of numbers
 TABLES = {  # they have no loss; recipe → the function whose result enters what it carries
     "q_table_frozenlake": "td_target",
     "q_learning_cliffwalking": "td_target",
