@@ -45,6 +45,9 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/dqn_cartpole_speed.py --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/sac_speed.py --algorithm=ddpg --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/sac_speed.py --algorithm=td3 --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/sac_speed.py --algorithm=sac --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/dqn_cartpole_variants.py
 	$(BIN)/python benchmarks/pqn_ablation.py
@@ -62,6 +65,7 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/alike_actions.py
 	$(BIN)/python benchmarks/overestimation.py noise
 	$(BIN)/python benchmarks/overestimation.py cartpole
+	$(BIN)/python benchmarks/overestimation_td3.py
 	$(BIN)/python benchmarks/return_distribution.py
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare

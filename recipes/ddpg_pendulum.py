@@ -27,6 +27,7 @@ Differs from the source in (book/ddpg_pendulum.md):
     optimizer   Adam, 1e-3                               Adam, actor 1e-4, critic 1e-3 with weight decay 1e-2
     gamma       0.98                                     0.99
     tau         0.01                                     0.001
+    memory      20,000 steps                             1,000,000 steps
 
     python recipes/ddpg_pendulum.py
 

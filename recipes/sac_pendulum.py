@@ -26,12 +26,13 @@ Differs from the source in (book/sac_pendulum.md):
 
                 here                                     source
     network     two layers of 128 units                  two layers of 256 units
-    deviation   log std between -5 and 2 by tanh         clipped to -20 and 2
+    deviation   log std between -5 and 2 by tanh         clipped to -20 and 2 in its code
     updates     64 after every 64 steps, in one call     1 after every step
     batch       128                                      256
     optimizer   Adam, 1e-3                               Adam, 3e-4
     gamma       0.98                                     0.99
     tau         0.01                                     0.005
+    memory      20,000 steps                             1,000,000 steps
     temperature its logarithm follows the slope          it follows the slope itself
 
     python recipes/sac_pendulum.py

@@ -27,6 +27,7 @@ Differs from the source in (book/td3_pendulum.md):
     batch       128                                      100
     gamma       0.98                                     0.99
     tau         0.01                                     0.005
+    memory      20,000 steps                             1,000,000 steps
 
     python recipes/td3_pendulum.py
 
