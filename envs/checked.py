@@ -32,10 +32,10 @@ KINDS = {
         lambda env: isinstance(env.unwrapped, GridEnv),
     ),
 }
-# What a recipe may ask the actions to be: in words, what makes them of others, which recipes take them.
+# What a recipe may ask the actions to be: in words, what makes them of others, who takes them.
 ACTIONS = {
-    "discrete": ("discrete ones", "DiscretizeAction or TransformAction", "*_cartpole"),
-    "continuous": ("vectors of floats with finite, different bounds", "TransformAction", "*_pendulum"),
+    "discrete": ("discrete ones", "DiscretizeAction or TransformAction", "most other recipes"),
+    "continuous": ("vectors of floats with finite, different bounds", "TransformAction", "the recipes *_pendulum"),
 }
 # What a recipe decides, not the environment.
 RESERVED = {"id", "num_envs", "render_mode", "vectorization_mode", "vector_kwargs", "wrappers", "autoreset_mode"}
@@ -186,7 +186,7 @@ def check_actions(env_id, space, *names):
     if kind in names:
         return
     wanted, makers, _ = zip(*(ACTIONS[name] for name in names), strict=True)
-    elsewhere = f"; the recipes {ACTIONS[kind][2]} take these" if kind else ""
+    elsewhere = f"; {ACTIONS[kind][2]} take these" if kind else ""
     raise gym.error.Error(
         f"{env_id} has the actions {in_short(space)}; {' or '.join(wanted)} are wanted, "
         f"gymnasium.wrappers.{makers[0]} makes them{elsewhere}"
