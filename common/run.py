@@ -283,23 +283,6 @@ class Run:
             means = {name: [game[name] for game in means] for name in own}
             self.log.publish(step, {"episode_return": returns, "episode_length": lengths, **means})
 
-    def log_rollout(self, step, rollout, **own):
-        """Record T steps of N games in progress, and the games that ended with them.
-
-        Args:
-            step: environment steps before them.
-            rollout: with `reward` [T, N] and the flags `playing` and `ended`, [T, N], of `log_steps`.
-            own: the recipe's columns, numbers.
-
-        Returns:
-            Environment steps after them.
-        """
-        reward, playing, ended = (np.asarray(x) for x in (rollout.reward, rollout.playing, rollout.ended))
-        for t in range(len(reward)):
-            step += int(playing[t].sum())
-            self.log_steps(step, reward[t], playing[t], ended[t], **own)
-        return step
-
     def abandon_games(self):
         """Forget the games in progress, because their environments could not be restored."""
         self.log.tally = Tally()

@@ -3,8 +3,7 @@ r"""Advantage actor-critic (A2C): an update after a few steps of many games, lon
 The critic's prediction stands for the rest of a game, so an actor-critic need not wait for its end. Every few steps the
 actor and the critic learn from all games at once, and the games go on.
 
-    (1) play: `rollout_length` steps of `num_envs` games inside a TensorFlow graph, each action sampled from the actor's
-        probabilities
+    (1) play: `rollout_length` steps of `num_envs` games, each action sampled from the actor's probabilities
     (2) advantage, by generalised advantage estimation: A_t = delta_t + gamma * lambda * A_(t+1), where
         delta_t = r_t + gamma * v(s_(t+1)) - v(s_t); v(s_(t+1)) is 0 where the game terminated, and the sum ends where
         the game ended
@@ -20,6 +19,7 @@ Differs from the source in (book/a2c_cartpole.md):
                 here                               source
     games       wait for one another (A2C)         in threads, each with a gradient of its own (A3C)
     advantage   lambda 0.95                        lambda 1
+    rollout     16 steps                           5 steps
     network     one for the actor, one for the     shared but for the last layer
                 critic, two layers of 64 units
     optimizer   Adam, 2e-3, linearly to 0          RMSProp, its statistics shared by the threads
@@ -34,60 +34,44 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import fire
 import numpy as np
 
 from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, strict, validated
-from common.graph import make_env_step
 from common.lazy import keras, tf
-from common.networks import mlp
 from common.run import Run, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
 
 
-class Rollout(NamedTuple):
-    """T steps of N games side by side. In the step after a game's end, which only resets, `playing` is false."""
-
-    obs: tf.Tensor  # [T + 1, N, D], the last row is observed after the last action
-    action: tf.Tensor  # [T, N]
-    reward: tf.Tensor  # [T, N]
-    terminated: tf.Tensor  # [T, N] bool
-    ended: tf.Tensor  # [T, N] bool, terminated or truncated
-    playing: tf.Tensor  # [T, N] bool
-
-
 def build_actor_critic(obs_size, num_actions, hidden_units):
     """Two networks side by side: obs [B, D] → logits [B, A], value [B, 1]."""
     obs = keras.Input((obs_size,))
-    actor, critic = (mlp(obs, (hidden_units, hidden_units), activation="tanh") for _ in range(2))
+    actor = critic = obs
+    for layer in (1, 2):
+        actor = keras.layers.Dense(hidden_units, activation="tanh", name=f"actor_{layer}")(actor)
+        critic = keras.layers.Dense(hidden_units, activation="tanh", name=f"critic_{layer}")(critic)
     logits = keras.layers.Dense(num_actions, name="logits")(actor)
     return keras.Model(obs, [logits, keras.layers.Dense(1, name="value")(critic)], name="actor_critic")
 
 
-def make_play(model, envs, rollout_length):
-    """Compiled: obs [N, D], which games have just ended [N], seed → Rollout."""
-    env_step = make_env_step(envs)
+def actor_of(model):
+    """Kernel and bias of each of the actor's layers, as NumPy arrays."""
+    layers = (model.get_layer(name) for name in ("actor_1", "actor_2", "logits"))
+    return [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers]
 
-    @tf.function
-    def play(obs, ended, seed):
-        kinds = (obs.dtype, tf.int64, tf.float32, tf.bool, tf.bool, tf.bool)
-        rows = [tf.TensorArray(kind, rollout_length) for kind in kinds]
-        for t in tf.range(rollout_length):
-            logits, _ = model(obs)  # [N, A]
-            action = tf.random.stateless_categorical(logits, 1, [seed, t])[:, 0]  # [N]
-            action = tf.minimum(action, logits.shape[-1] - 1)  # NaN logits give no valid one; the loss shows NaN
-            next_obs, reward, terminated, truncated = env_step(action)
-            playing, ended = ~ended, terminated | truncated
-            step = (obs, action, reward, terminated, ended, playing)
-            rows = [row.write(t, value) for row, value in zip(rows, step, strict=True)]
-            obs = next_obs
-        first, *others = (row.stack() for row in rows)
-        return Rollout(tf.concat([first, obs[None]], 0), *others)
 
-    return play
+def act(actor, obs, rng):
+    """obs [N, D] → actions [N], drawn from the actor's probabilities.
+
+    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    """
+    *hidden, (kernel, bias) = actor
+    for weights, biases in hidden:
+        obs = np.tanh(obs @ weights + biases)
+    logits = obs @ kernel + bias  # [N, A]
+    return np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)  # a draw from softmax(logits)
 
 
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
@@ -120,7 +104,7 @@ def compute_losses(logits, value, action, advantage, returns):
 
 
 def make_update(model, optimizer, gamma, gae_lambda, value_weight, entropy_weight):
-    """Compiled: the parts of a Rollout → loss, mean entropy, both []."""
+    """Compiled: a rollout, obs [T + 1, N, D] and the others [T, N] → loss, mean entropy, both []."""
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=True)
@@ -205,24 +189,32 @@ def train(
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
     model = build_actor_critic(obs_space.shape[0], num_actions, hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=max_gradient_norm)
-    play = make_play(model, run.in_graph(envs), rollout_length)
     update = make_update(model, optimizer, gamma, gae_lambda, value_weight, entropy_weight)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
     games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
-    carry = run.begin(model=model, optimizer=optimizer, **games, rng=rng, step=0)
+    losses = {"loss": np.nan, "entropy": np.nan}
+    carry = run.begin(model=model, optimizer=optimizer, **games, **losses, rng=rng, step=0)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # (1) Play.
-            rollout = play(carry.obs, carry.ended, tf.constant(rng.integers(2**31), tf.int32))
-            carry.obs, carry.ended = rollout.obs[-1].numpy(), rollout.ended[-1].numpy()
+            actor, rollout = actor_of(model), []
+            for _ in range(rollout_length):
+                action = act(actor, carry.obs, rng)
+                next_obs, reward, terminated, truncated, _ = envs.step(action)
+                playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
+                carry.step += int(playing.sum())
+                rollout.append((carry.obs, action, np.float32(reward), terminated, carry.ended, playing))
+                carry.obs = next_obs
+                run.log_steps(carry.step, reward, playing, carry.ended, loss=carry.loss, entropy=carry.entropy)
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
-            loss, entropy = (finite(x, carry.step) for x in update(*rollout))
+            obs, *others = map(np.stack, zip(*rollout, strict=True))
+            results = update(np.concatenate([obs, carry.obs[None]]), *others)
+            carry.loss, carry.entropy = (finite(x, carry.step) for x in results)
 
             # Report.
-            carry.step = run.log_rollout(carry.step, rollout, loss=loss, entropy=entropy)
             run.evaluate_every(eval_interval, make_envs, eval_episodes)
             run.save_every(save_interval)
 

@@ -4,8 +4,7 @@ A2C uses each step once, because its gradient is that of the policy that played.
 the new probability of its action to the old one, so that many minibatches can learn from the same steps. Where the
 ratio has moved further than `clip_range` from 1 in the direction that the advantage asks for, there is no gradient.
 
-    (1) play: `rollout_length` steps of `num_envs` games inside a TensorFlow graph, each action sampled from the actor's
-        probabilities
+    (1) play: `rollout_length` steps of `num_envs` games, each action sampled from the actor's probabilities
     (2) advantage A, by generalised advantage estimation, and old probabilities, once for the whole rollout
     (3) advantages of each minibatch: mean 0, deviation 1
     (4) ratio = pi(a) / pi_old(a); the actor's loss is -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A)
@@ -22,7 +21,7 @@ Differs from the source in (book/ppo_cartpole.md):
     Adam        epsilon 1e-5, its rate linearly to 0   not told; the same
     advantage   standardised in each minibatch         not told; the same
     gradient    norm at most 0.5                       not told; the same
-    minibatch   all 256 steps of 8 games, 20 passes    64 of 2,048 steps of one game, 10 passes (MuJoCo)
+    minibatch   128 of 512 steps of 8 games            64 of 2,048 steps of one game (MuJoCo)
 
     python recipes/ppo_cartpole.py
 
@@ -34,28 +33,15 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import fire
 import numpy as np
 
 from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, UsageError, strict, validated
-from common.graph import make_env_step
 from common.lazy import keras, tf
 from common.run import Run, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
-
-
-class Rollout(NamedTuple):
-    """T steps of N games side by side. In the step after a game's end, which only resets, `playing` is false."""
-
-    obs: tf.Tensor  # [T + 1, N, D], the last row is observed after the last action
-    action: tf.Tensor  # [T, N]
-    reward: tf.Tensor  # [T, N]
-    terminated: tf.Tensor  # [T, N] bool
-    ended: tf.Tensor  # [T, N] bool, terminated or truncated
-    playing: tf.Tensor  # [T, N] bool
 
 
 def build_actor_critic(obs_size, num_actions, hidden_units, orthogonal):
@@ -67,33 +53,29 @@ def build_actor_critic(obs_size, num_actions, hidden_units, orthogonal):
 
     obs = keras.Input((obs_size,))
     actor = critic = obs
-    for _ in range(2):
-        actor, critic = (dense(hidden_units, 2**0.5, "tanh")(x) for x in (actor, critic))
+    for layer in (1, 2):
+        actor = dense(hidden_units, 2**0.5, "tanh", f"actor_{layer}")(actor)
+        critic = dense(hidden_units, 2**0.5, "tanh", f"critic_{layer}")(critic)
     logits = dense(num_actions, 0.01, name="logits")(actor)
     return keras.Model(obs, [logits, dense(1, 1.0, name="value")(critic)], name="actor_critic")
 
 
-def make_play(model, envs, rollout_length):
-    """Compiled: obs [N, D], which games have just ended [N], seed → Rollout."""
-    env_step = make_env_step(envs)
+def actor_of(model):
+    """Kernel and bias of each of the actor's layers, as NumPy arrays."""
+    layers = (model.get_layer(name) for name in ("actor_1", "actor_2", "logits"))
+    return [(layer.kernel.numpy(), layer.bias.numpy()) for layer in layers]
 
-    @tf.function
-    def play(obs, ended, seed):
-        kinds = (obs.dtype, tf.int64, tf.float32, tf.bool, tf.bool, tf.bool)
-        rows = [tf.TensorArray(kind, rollout_length) for kind in kinds]
-        for t in tf.range(rollout_length):
-            logits, _ = model(obs)  # [N, A]
-            action = tf.random.stateless_categorical(logits, 1, [seed, t])[:, 0]  # [N]
-            action = tf.minimum(action, logits.shape[-1] - 1)  # NaN logits give no valid one; the loss shows NaN
-            next_obs, reward, terminated, truncated = env_step(action)
-            playing, ended = ~ended, terminated | truncated
-            step = (obs, action, reward, terminated, ended, playing)
-            rows = [row.write(t, value) for row, value in zip(rows, step, strict=True)]
-            obs = next_obs
-        first, *others = (row.stack() for row in rows)
-        return Rollout(tf.concat([first, obs[None]], 0), *others)
 
-    return play
+def act(actor, obs, rng):
+    """obs [N, D] → actions [N], drawn from the actor's probabilities.
+
+    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    """
+    *hidden, (kernel, bias) = actor
+    for weights, biases in hidden:
+        obs = np.tanh(obs @ weights + biases)
+    logits = obs @ kernel + bias  # [N, A]
+    return np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)  # a draw from softmax(logits)
 
 
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
@@ -158,7 +140,9 @@ def make_update(
     model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
     normalize_advantage, target_kl,
 ):  # fmt: skip
-    """Compiled: the parts of a Rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence.
+    """Compiled: a rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence, all [].
+
+    Of the rollout obs is [T + 1, N, D], the last row is observed after the last action; the others are [T, N].
 
     Once the divergence of a minibatch is above `target_kl`, if that is above 0, no update follows.
     """
@@ -223,11 +207,11 @@ def train(
     adam_epsilon: Positive = 1e-5,
     max_gradient_norm: Positive = 0.5,
     orthogonal: bool = True,
-    rollout_length: Size = 32,
-    epochs: Size = 20,
-    batch_size: Size = 256,
-    gamma: Probability = 0.98,
-    gae_lambda: Probability = 0.8,
+    rollout_length: Size = 64,
+    epochs: Size = 10,
+    batch_size: Size = 128,
+    gamma: Probability = 0.99,
+    gae_lambda: Probability = 0.95,
     normalize_advantage: bool = True,
     clip_range: Positive = 0.2,
     value_clip_range: NonNegative = 0.0,
@@ -281,28 +265,44 @@ def train(
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
     model = build_actor_critic(obs_space.shape[0], num_actions, hidden_units, orthogonal)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=adam_epsilon, global_clipnorm=max_gradient_norm)
-    play = make_play(model, run.in_graph(envs), rollout_length)
     update = make_update(
         model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
         normalize_advantage, target_kl,
     )  # fmt: skip
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
     games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
-    carry = run.begin(model=model, optimizer=optimizer, **games, rng=rng, step=0)
+    losses = {"loss": np.nan, "entropy": np.nan, "divergence": np.nan}
+    carry = run.begin(model=model, optimizer=optimizer, **games, **losses, rng=rng, step=0)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # (1) Play.
-            rollout = play(carry.obs, carry.ended, tf.constant(rng.integers(2**31), tf.int32))
-            carry.obs, carry.ended = rollout.obs[-1].numpy(), rollout.ended[-1].numpy()
+            actor, rollout = actor_of(model), []
+            for _ in range(rollout_length):
+                action = act(actor, carry.obs, rng)
+                next_obs, reward, terminated, truncated, _ = envs.step(action)
+                playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
+                carry.step += int(playing.sum())
+                rollout.append((carry.obs, action, np.float32(reward), terminated, carry.ended, playing))
+                carry.obs = next_obs
+                run.log_steps(
+                    carry.step,
+                    reward,
+                    playing,
+                    carry.ended,
+                    loss=carry.loss,
+                    entropy=carry.entropy,
+                    divergence=carry.divergence,
+                )
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
-            loss, entropy, kl = (finite(x, carry.step) for x in update(*rollout, minibatches))
+            obs, *others = map(np.stack, zip(*rollout, strict=True))
+            results = update(np.concatenate([obs, carry.obs[None]]), *others, minibatches)
+            carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
 
             # Report.
-            carry.step = run.log_rollout(carry.step, rollout, loss=loss, entropy=entropy, divergence=kl)
             run.evaluate_every(eval_interval, make_envs, eval_episodes)
             run.save_every(save_interval)
 

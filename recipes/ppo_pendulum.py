@@ -5,7 +5,7 @@ depend on the observation. Observations are standardised by their running mean a
 units of the deviation of the returns. Both scales are weights of the model, so that a saved model takes a raw
 observation, and gives an action and a value in the world's own units.
 
-    (1) play: `rollout_length` steps of `num_envs` games inside a TensorFlow graph; u is drawn from the normal
+    (1) play: `rollout_length` steps of `num_envs` games; u is drawn from the normal
         distribution, in which ±1 are the world's bounds, and only the world gets it clipped
     (2) scales: merge the rollout into the mean and the deviation of all observations and returns
     (3) advantage A, by generalised advantage estimation, and old probability densities, once for the whole rollout
@@ -37,28 +37,15 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import fire
 import numpy as np
 
 from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, UsageError, strict, validated
-from common.graph import make_env_step
 from common.lazy import keras, tf
 from common.run import Run, finite
 from envs.checked import make_vec
 from envs.repeatable import Repeatable
-
-
-class Rollout(NamedTuple):
-    """T steps of N games side by side. In the step after a game's end, which only resets, `playing` is false."""
-
-    obs: tf.Tensor  # [T + 1, N, D], the last row is observed after the last action
-    action: tf.Tensor  # [T, N, A], as drawn
-    reward: tf.Tensor  # [T, N]
-    terminated: tf.Tensor  # [T, N] bool
-    ended: tf.Tensor  # [T, N] bool, terminated or truncated
-    playing: tf.Tensor  # [T, N] bool
 
 
 def build_actor_critic(obs_size, action_space, hidden_units, log_deviation):
@@ -75,8 +62,9 @@ def build_actor_critic(obs_size, action_space, hidden_units, log_deviation):
     standard = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-8, name="obs_scale")
     x = keras.layers.Rescaling(0.1)(standard(obs, training=False))
     actor = critic = keras.layers.Rescaling(10.0)(keras.layers.Activation("hard_tanh")(x))  # at most 10 deviations
-    for _ in range(2):
-        actor, critic = (dense(hidden_units, 2**0.5, "tanh")(x) for x in (actor, critic))
+    for layer in (1, 2):
+        actor = dense(hidden_units, 2**0.5, "tanh", f"actor_{layer}")(actor)
+        critic = dense(hidden_units, 2**0.5, "tanh", f"critic_{layer}")(critic)
     mean = dense(len(low), 0.01, name="mean")(actor)
     # The biases of a layer that sees only zeros: weights that do not depend on the observation.
     bias = keras.initializers.Constant(log_deviation)
@@ -112,27 +100,30 @@ class Moments:
         self.count, self.mean, self.variance = state["count"], state["mean"], state["variance"]
 
 
-def make_play(model, envs, rollout_length):
-    """Compiled: obs [N, D], which games have just ended [N], seed → Rollout."""
-    env_step, space = make_env_step(envs), envs.single_action_space
+def actor_of(model):
+    """What the actor needs, as NumPy arrays: scales of the observations, layers, log deviation of the actions."""
+    mean, variance = model.get_layer("obs_scale").get_weights()
+    layers = [model.get_layer(name).get_weights() for name in ("actor_1", "actor_2", "mean")]
+    return mean, np.sqrt(variance + 1e-8), layers, model.get_layer("log_deviation").bias.numpy()
+
+
+def act(actor, obs, rng):
+    """obs [N, D] → actions [N, A], drawn from the actor's normal distributions, in which ±1 are the world's bounds.
+
+    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    """
+    seen, deviation, (*hidden, (kernel, bias)), log_deviation = actor
+    x = np.clip((obs - seen) / deviation, -10, 10)
+    for weights, biases in hidden:
+        x = np.tanh(x @ weights + biases)
+    mean = x @ kernel + bias  # [N, A]
+    return np.float32(mean + np.exp(log_deviation) * rng.standard_normal(mean.shape))
+
+
+def for_the_world(action, space):
+    """Actions [N, A] in units of the bounds → clipped, in the units of the world."""
     half, middle = (space.high - space.low) / 2, (space.high + space.low) / 2
-
-    @tf.function
-    def play(obs, ended, seed):
-        kinds = (obs.dtype, tf.float32, tf.float32, tf.bool, tf.bool, tf.bool)
-        rows = [tf.TensorArray(kind, rollout_length) for kind in kinds]
-        for t in tf.range(rollout_length):
-            _, mean, log_deviation, _ = model(obs)  # [N, A], [N, A]
-            action = mean + tf.exp(log_deviation) * tf.random.stateless_normal(mean.shape, [seed, t])  # [N, A]
-            next_obs, reward, terminated, truncated = env_step(middle + half * tf.clip_by_value(action, -1, 1))
-            playing, ended = ~ended, terminated | truncated
-            step = (obs, action, reward, terminated, ended, playing)
-            rows = [row.write(t, value) for row, value in zip(rows, step, strict=True)]
-            obs = next_obs
-        first, *others = (row.stack() for row in rows)
-        return Rollout(tf.concat([first, obs[None]], 0), *others)
-
-    return play
+    return middle + half * np.clip(action, -1, 1)
 
 
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
@@ -151,14 +142,16 @@ def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     return tf.scan(backwards, (delta, ended), tf.zeros_like(delta[0]), reverse=True)
 
 
-def running_returns(rollout, discounted, gamma):
-    """The discounted sum of the rewards of each game so far, [T, N]; `discounted` [N], that before, is updated."""
-    sums = []
-    for reward, ended in zip(rollout.reward.numpy(), rollout.ended.numpy(), strict=True):
-        discounted[:] = gamma * discounted + reward
-        sums.append(discounted.copy())
-        discounted[ended] = 0
-    return np.array(sums)
+def running_returns(reward, ended, discounted, gamma):
+    """The discounted sum of the rewards of each game so far: reward, ended [T, N] → [T, N].
+
+    `discounted` [N], that of the steps before, becomes that of all.
+    """
+    sums = np.zeros_like(reward)
+    for t in range(len(reward)):
+        discounted[:] = sums[t] = gamma * discounted + reward[t]
+        discounted[ended[t]] = 0
+    return sums
 
 
 def set_scales(model, seen, earned):
@@ -215,7 +208,9 @@ def make_update(
     model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
     normalize_advantage, target_kl,
 ):  # fmt: skip
-    """Compiled: the parts of a Rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence.
+    """Compiled: a rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence, all [].
+
+    Of the rollout obs is [T + 1, N, D], the last row is observed after the last action; the others are [T, N, ...].
 
     Once the divergence of a minibatch is above `target_kl`, if that is above 0, no update follows.
     """
@@ -339,10 +334,9 @@ def train(
     envs = Repeatable(make_envs(num_envs))
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    obs_size = envs.single_observation_space.shape[0]
-    model = build_actor_critic(obs_size, envs.single_action_space, hidden_units, log_deviation)
+    obs_size, action_space = envs.single_observation_space.shape[0], envs.single_action_space
+    model = build_actor_critic(obs_size, action_space, hidden_units, log_deviation)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=adam_epsilon, global_clipnorm=max_gradient_norm)
-    play = make_play(model, run.in_graph(envs), rollout_length)
     update = make_update(
         model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
         normalize_advantage, target_kl,
@@ -350,26 +344,43 @@ def train(
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
     games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool), "discounted": np.zeros(num_envs)}
     scales = {"seen": Moments(obs_size), "earned": Moments(1)}
-    carry = run.begin(model=model, optimizer=optimizer, **games, **scales, rng=rng, step=0)
+    losses = {"loss": np.nan, "entropy": np.nan, "divergence": np.nan}
+    carry = run.begin(model=model, optimizer=optimizer, **games, **losses, **scales, rng=rng, step=0)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # (1) Play.
-            rollout = play(carry.obs, carry.ended, tf.constant(rng.integers(2**31), tf.int32))
-            carry.obs, carry.ended = rollout.obs[-1].numpy(), rollout.ended[-1].numpy()
+            actor, rollout = actor_of(model), []
+            for _ in range(rollout_length):
+                action = act(actor, carry.obs, rng)
+                next_obs, reward, terminated, truncated, _ = envs.step(for_the_world(action, action_space))
+                playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
+                carry.step += int(playing.sum())
+                rollout.append((carry.obs, action, np.float32(reward), terminated, carry.ended, playing))
+                carry.obs = next_obs
+                run.log_steps(
+                    carry.step,
+                    reward,
+                    playing,
+                    carry.ended,
+                    loss=carry.loss,
+                    entropy=carry.entropy,
+                    divergence=carry.divergence,
+                )
 
             # (2) Scales.
-            carry.seen.add(rollout.obs[:-1].numpy().reshape(-1, obs_size))
-            carry.earned.add(running_returns(rollout, carry.discounted, gamma).reshape(-1, 1))
+            obs, action, reward, *flags = map(np.stack, zip(*rollout, strict=True))
+            carry.seen.add(obs.reshape(-1, obs_size))
+            carry.earned.add(running_returns(reward, flags[1], carry.discounted, gamma).reshape(-1, 1))
             set_scales(model, carry.seen, carry.earned)
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
-            loss, entropy, kl = (finite(x, carry.step) for x in update(*rollout, minibatches))
+            results = update(np.concatenate([obs, carry.obs[None]]), action, reward, *flags, minibatches)
+            carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
 
             # Report.
-            carry.step = run.log_rollout(carry.step, rollout, loss=loss, entropy=entropy, divergence=kl)
             run.evaluate_every(eval_interval, make_envs, eval_episodes)
             run.save_every(save_interval)
 
