@@ -22,10 +22,10 @@ Differs from the source in (book/ppo_pendulum.md):
 
                 here                                   source
     scales      of observations and returns, running   not told; the same in its authors' code
-    deviation   at first the half of the range         not told; 1
+    deviation   at first half the range of actions     not told
     minibatch   64 of 2,048 steps of 16 games          64 of 2,048 steps of one game
     Adam        1e-3, linearly to 0                    3e-4
-    gamma       0.9                                    0.99
+    gamma       0.97                                   0.99
 
     python recipes/ppo_pendulum.py
 
@@ -278,11 +278,11 @@ def train(
     learning_rate_decay_steps: Count = 100_000,
     adam_epsilon: Positive = 1e-5,
     max_gradient_norm: Positive = 0.5,
-    log_deviation: float = -0.7,
+    log_deviation: float = 0.0,
     rollout_length: Size = 128,
     epochs: Size = 10,
     batch_size: Size = 64,
-    gamma: Probability = 0.9,
+    gamma: Probability = 0.97,
     gae_lambda: Probability = 0.95,
     normalize_advantage: bool = True,
     clip_range: Positive = 0.2,
