@@ -22,7 +22,7 @@ Differs from the source in (book/ppo_pendulum.md):
 
                 here                                   source
     scales      of observations and returns, running   not told; the same in its authors' code
-    deviation   at first the half of the range         not told; 1
+    deviation   at first a quarter of the range        not told; 1
     minibatch   64 of 2,048 steps of 16 games          64 of 2,048 steps of one game
     Adam        1e-3, linearly to 0                    3e-4
     gamma       0.9                                    0.99
@@ -97,7 +97,9 @@ class Moments:
         self.count, self.mean, self.variance = 0, np.zeros(size), np.ones(size)
 
     def add(self, rows):
-        """Merge rows, [B, D]."""
+        """Merge rows, [B, D], or none."""
+        if not len(rows):
+            return
         share, shift = len(rows) / (self.count + len(rows)), rows.mean(0) - self.mean
         self.count += len(rows)
         self.mean = self.mean + share * shift
@@ -359,8 +361,9 @@ def train(
             carry.obs, carry.ended = rollout.obs[-1].numpy(), rollout.ended[-1].numpy()
 
             # (2) Scales.
-            carry.seen.add(rollout.obs[:-1].numpy().reshape(-1, obs_size))
-            carry.earned.add(running_returns(rollout, carry.discounted, gamma).reshape(-1, 1))
+            playing = rollout.playing.numpy()  # [T, N]
+            carry.seen.add(rollout.obs[:-1].numpy()[playing])
+            carry.earned.add(running_returns(rollout, carry.discounted, gamma)[playing][:, None])
             set_scales(model, carry.seen, carry.earned)
 
             # Learn.
