@@ -1,5 +1,9 @@
-"""A2C: advantages and losses by hand, what the end of a game must stop, play that goes on, probe worlds."""
+"""A2C: advantages and losses by hand, what the end of a game must stop, play that goes on, probe worlds.
 
+What its siblings do in the same way is tried here for them, too.
+"""
+
+import importlib
 import math
 
 import numpy as np
@@ -20,60 +24,73 @@ PROBE = {
 LONG = {**PROBE, "steps": 24_000, "learning_rate_decay_steps": 24_000, "rollout_length": 11, "gae_lambda": 0.0}
 
 
+SIBLINGS = ("a2c_cartpole", "ppo_cartpole", "masked_ppo_gridworld", "ppo_pendulum")
+
+
+@pytest.fixture(params=SIBLINGS)
+def sibling(request):
+    return importlib.import_module(f"recipes.{request.param}")
+
+
 def outputs(folder, obs):
     """Probabilities [B, A] and values [B] of the network that a run saved."""
     logits, value = keras.models.load_model(folder / "model.keras")(np.array(obs, np.float32))
     return tf.nn.softmax(logits).numpy(), value.numpy()[:, 0]
 
 
-def advantages(reward, value, gae_lambda, terminated=(), truncated=(), gamma=0.9):
+def advantages(sibling, reward, value, gae_lambda, terminated=(), truncated=(), gamma=0.9):
     """Those of one game, from lists; the steps at which a game ended are given by their numbers."""
     column = lambda x: tf.constant(np.array(x)[:, None])  # noqa: E731
     terminated, ended = ([t in ends for t in range(len(reward))] for ends in (terminated, {*terminated, *truncated}))
     parts = np.array(reward, np.float32), terminated, ended, np.array(value, np.float32)
-    return recipe.advantages(*map(column, parts), gamma, gae_lambda).numpy()[:, 0]
+    return sibling.advantages(*map(column, parts), gamma, gae_lambda).numpy()[:, 0]
 
 
 REWARD, VALUE = [1.0, 0.0, 2.0, -1.0], [0.5, 1.0, -0.5, 2.0, 1.0]
 
 
-def test_advantages_by_hand():
+def test_advantages_by_hand(sibling):
     # Errors of one step: 1 + .9 * 1 - .5 = 1.4, 0 - .9 * .5 - 1 = -1.45, 2 + .9 * 2 + .5 = 4.3, -1 + .9 * 1 - 2 = -2.1.
     # Backwards with .9 * .8 = .72: -2.1; 4.3 - 1.512 = 2.788; -1.45 + 2.00736 = .55736; 1.4 + .4012992 = 1.8012992
-    np.testing.assert_allclose(advantages(REWARD, VALUE, 0.8), [1.8012992, 0.55736, 2.788, -2.1], rtol=1e-6)
+    np.testing.assert_allclose(advantages(sibling, REWARD, VALUE, 0.8), [1.8012992, 0.55736, 2.788, -2.1], rtol=1e-6)
 
 
-def test_advantages_of_five_steps_by_hand():
+def test_advantages_of_five_steps_by_hand(sibling):
     """The numbers of a test of rlax."""
-    found = advantages([0.0, 0.0, 1.0, 0.0, -0.5], [1.0, 4.0, -3.0, -2.0, -1.0, -1.0], 0.7, gamma=0.99)
+    found = advantages(sibling, [0.0, 0.0, 1.0, 0.0, -0.5], [1.0, 4.0, -3.0, -2.0, -1.0, -1.0], 0.7, gamma=0.99)
     # Errors 2.96, -6.97, 2.02, 1.01, -.49; backwards with .99 * .7 = .693: 1.01 - .33957 = .67043; 2.02 + .464608;
     # -6.97 + 1.721833; 2.96 - 3.636980
     np.testing.assert_allclose(found, [-0.676980, -5.248167, 2.484608, 0.670430, -0.49], rtol=1e-6)
 
 
-def test_lambda_1_is_the_discounted_sum_and_lambda_0_the_error_of_one_step():
+def test_lambda_1_is_the_discounted_sum_and_lambda_0_the_error_of_one_step(sibling):
     # Sums: -1 + .9 * 1 = -.1; 2 - .09 = 1.91; 0 + 1.719; 1 + 1.5471 = 2.5471; each less the value of its state.
-    np.testing.assert_allclose(advantages(REWARD, VALUE, 1.0), [2.0471, 0.719, 2.41, -2.1], rtol=1e-5)
-    np.testing.assert_allclose(advantages(REWARD, VALUE, 0.0), [1.4, -1.45, 4.3, -2.1], rtol=1e-5)
+    np.testing.assert_allclose(advantages(sibling, REWARD, VALUE, 1.0), [2.0471, 0.719, 2.41, -2.1], rtol=1e-5)
+    np.testing.assert_allclose(advantages(sibling, REWARD, VALUE, 0.0), [1.4, -1.45, 4.3, -2.1], rtol=1e-5)
 
 
-def test_a_terminated_game_has_no_value_beyond_and_a_truncated_one_that_of_its_last_observation():
+def test_a_terminated_game_has_no_value_beyond_and_a_truncated_one_that_of_its_last_observation(sibling):
     # Terminated at step 1: 0 - 1 = -1; 1.4 + .72 * -1 = .68. Truncated: -1.45, as above; 1.4 + .72 * -1.45 = .356.
-    np.testing.assert_allclose(advantages(REWARD, VALUE, 0.8, terminated=[1]), [0.68, -1.0, 2.788, -2.1], rtol=1e-6)
-    np.testing.assert_allclose(advantages(REWARD, VALUE, 0.8, truncated=[1]), [0.356, -1.45, 2.788, -2.1], rtol=1e-5)
+    np.testing.assert_allclose(
+        advantages(sibling, REWARD, VALUE, 0.8, terminated=[1]), [0.68, -1.0, 2.788, -2.1], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        advantages(sibling, REWARD, VALUE, 0.8, truncated=[1]), [0.356, -1.45, 2.788, -2.1], rtol=1e-5
+    )
     # Step 2 resets: nothing of it and of what follows reaches back over the end.
     for end in ("terminated", "truncated"):
         one, other = (
-            advantages([1.0, 0.0, r, r], [0.5, 1.0, -0.5, v, v], 1.0, **{end: [1]}) for r, v in ((2.0, 1.0), (1e6, 1e6))
+            advantages(sibling, [1.0, 0.0, r, r], [0.5, 1.0, -0.5, v, v], 1.0, **{end: [1]})
+            for r, v in ((2.0, 1.0), (1e6, 1e6))
         )
         np.testing.assert_array_equal(one[:2], other[:2])
 
 
-def test_games_side_by_side_do_not_mix():
+def test_games_side_by_side_do_not_mix(sibling):
     reward = tf.constant([[1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [-1.0, 1.0]])
     ended = tf.constant([[False, False], [True, False], [False, False], [False, False]])
     value = tf.constant([[0.5, 0.0], [1.0, 0.0], [-0.5, 0.0], [2.0, 0.0], [1.0, 0.0]])
-    found = recipe.advantages(reward, ended, ended, value, 0.9, 0.8).numpy()
+    found = sibling.advantages(reward, ended, ended, value, 0.9, 0.8).numpy()
     np.testing.assert_allclose(found[:, 0], [0.68, -1.0, 2.788, -2.1], rtol=1e-6)
     np.testing.assert_allclose(found[:, 1], [0.72**3, 0.72**2, 0.72, 1.0], rtol=1e-6)
 
@@ -206,20 +223,17 @@ def test_an_update_lowers_the_loss():
     assert losses[1] < losses[0]
 
 
-def test_play_goes_on_from_rollout_to_rollout_as_a_hand_would():
+@pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
+def test_play_goes_on_from_rollout_to_rollout_as_a_hand_would(sibling):
     """A twin of the environments, stepped outside the graph with the same actions; games of at most 20 steps."""
     envs, twins = (make_vec("CartPole-v1", 6, "vectors", {"max_episode_steps": 20}) for _ in range(2))
     keras.utils.set_random_seed(0)
-    model = recipe.build_actor_critic(4, 2, 16)
-    play = recipe.make_play(model, envs, 25)
-    update = recipe.make_update(model, keras.optimizers.Adam(), 0.9, 0.9, 0.5, 0.0)
+    play = sibling.make_play(recipe.build_actor_critic(4, 2, 16), envs, 25)
     obs, ended = envs.reset(seed=5)[0], np.zeros(6, bool)
     seen, over = twins.reset(seed=5)[0], np.zeros(6, bool)
     ends = []
     for number in range(3):
-        games = play(obs, ended, tf.constant(number))
-        update(*games)
-        games = recipe.Rollout(*(x.numpy() for x in games))
+        games = sibling.Rollout(*(x.numpy() for x in play(obs, ended, tf.constant(number))))
         assert games.obs.shape == (26, 6, 4) and games.action.shape == (25, 6)
         for t in range(25):
             np.testing.assert_array_equal(games.obs[t], seen)
@@ -232,12 +246,13 @@ def test_play_goes_on_from_rollout_to_rollout_as_a_hand_would():
             ends += [*zip(terminated[over], truncated[over], strict=True)]
         obs, ended = games.obs[-1], games.ended[-1]
     assert {(True, False), (False, True)} <= {*ends}  # both kinds of end came
-    assert play.experimental_get_tracing_count() == update.experimental_get_tracing_count() == 1
+    assert play.experimental_get_tracing_count() == 1
 
 
-def test_actions_follow_the_probabilities_and_the_seed():
+@pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
+def test_actions_follow_the_probabilities_and_the_seed(sibling):
     envs = make_vec("probes/Endless-v0", 100, "vectors")
-    play = recipe.make_play(linear(logits=np.log([0.2, 0.8])), envs, 10)
+    play = sibling.make_play(linear(logits=np.log([0.2, 0.8])), envs, 10)
     played = []
     for seed in (1, 1, 2):
         obs, _ = envs.reset(seed=0)
@@ -247,13 +262,24 @@ def test_actions_follow_the_probabilities_and_the_seed():
     assert abs(played[0].mean() - 0.8) < 5 * math.sqrt(0.2 * 0.8 / 1000)  # five standard errors of 1,000 draws
 
 
-def test_a_network_that_broke_still_plays_and_its_loss_says_so():
+@pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
+def test_a_network_that_broke_still_plays(sibling):
     envs = make_vec("CartPole-v1", 3, "vectors")
     model = recipe.build_actor_critic(4, 2, 4)
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
-    games = recipe.make_play(model, envs, 5)(envs.reset(seed=0)[0], np.zeros(3, bool), tf.constant(0))
+    games = sibling.make_play(model, envs, 5)(envs.reset(seed=0)[0], np.zeros(3, bool), tf.constant(0))
     assert set(games.action.numpy().flat) <= {0, 1} and games.reward.numpy().all()
-    loss, _ = recipe.make_update(model, keras.optimizers.Adam(), 0.9, 0.9, 0.5, 0.0)(*games)
+
+
+def test_the_update_is_traced_once_and_the_loss_of_a_network_that_broke_says_so():
+    model = linear()
+    update = recipe.make_update(model, keras.optimizers.SGD(0.1), 0.9, 0.9, 0.5, 0.0)
+    for reward in (0.0, 1.0):
+        loss, _ = update(*rollout([1.0, 2.0], [reward], [0]))
+        assert np.isfinite(loss)
+    assert update.experimental_get_tracing_count() == 1
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    loss, _ = update(*rollout([1.0, 2.0], [0.0], [0]))
     assert np.isnan(loss)  # which `train` answers with one line
 
 
