@@ -155,8 +155,8 @@ def advantages(reward, terminated, ended, value, gamma, gae_lambda):
 
 def running_returns(rollout, discounted, gamma):
     """The discounted sum of the rewards of each game so far, [T, N]; `discounted` [N], that before, is updated."""
-    sums = []
-    for reward, ended in zip(rollout.reward.numpy(), rollout.ended.numpy(), strict=True):
+    rewards, sums = tf.where(rollout.playing, rollout.reward, 0.0).numpy(), []
+    for reward, ended in zip(rewards, rollout.ended.numpy(), strict=True):
         discounted[:] = gamma * discounted + reward
         sums.append(discounted.copy())
         discounted[ended] = 0
