@@ -25,7 +25,7 @@ PROBE = {
 }  # fmt: skip
 # A rollout is a game of ten steps and its reset; with the error of one step alone it is clear what a wrong end changes.
 LONG = {
-    **PROBE, "steps": 24_000, "learning_rate_decay_steps": 24_000, "rollout_length": 11, "batch_size": 44,
+    **PROBE, "steps": 12_000, "learning_rate_decay_steps": 12_000, "rollout_length": 11, "batch_size": 44,
     "gae_lambda": 0.0,
 }  # fmt: skip
 
