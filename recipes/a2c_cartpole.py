@@ -12,7 +12,7 @@ actor and the critic learn from all games at once, and the games go on.
     (4) update: one step of the optimizer, the gradient's norm at most `max_gradient_norm`
 
 Source: Mnih et al., Asynchronous Methods for Deep Reinforcement Learning, ICML 2016 (https://arxiv.org/abs/1602.01783);
-(2) after Schulman et al., ICLR 2016 (https://arxiv.org/abs/1506.02438).
+the advantage is that of Schulman et al., ICLR 2016 (https://arxiv.org/abs/1506.02438).
 
 Differs from the source in (book/a2c_cartpole.md):
 

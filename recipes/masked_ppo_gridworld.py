@@ -265,6 +265,9 @@ def train(
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = Repeatable(make_envs(num_envs))
+    shown, count = envs.reset(seed=seed)[0], int(envs.single_action_space.n)  # [N, D]
+    if shown.shape[1] <= count or not np.isin(shown[:, -count:], (0, 1)).all():
+        raise UsageError(f"{env_id} shows no mask: observations must end with 0 or 1 for each of {count} actions")
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)

@@ -18,7 +18,7 @@ Differs from the source in (book/ppo_cartpole.md):
                 here                                   source
     weights     orthogonal, gain 2**0.5 in the hidden  not told; these are those of its authors' code
                 layers, 0.01 of logits, 1 of value
-    Adam        epsilon 1e-5, its rate linearly to 0   not told; the same
+    Adam        epsilon 1e-5, its rate linearly to 0   epsilon not told; the rate alike, but only on Atari
     advantage   standardised in each minibatch         not told; the same
     gradient    norm at most 0.5                       not told; the same
     minibatch   128 of 512 steps of 8 games            64 of 2,048 steps of one game (MuJoCo)

@@ -85,7 +85,9 @@ class Moments:
         self.count, self.mean, self.variance = 0, np.zeros(size), np.ones(size)
 
     def add(self, rows):
-        """Merge rows, [B, D]."""
+        """Merge rows, [B, D], or none."""
+        if not len(rows):
+            return
         share, shift = len(rows) / (self.count + len(rows)), rows.mean(0) - self.mean
         self.count += len(rows)
         self.mean = self.mean + share * shift
@@ -142,14 +144,14 @@ def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     return tf.scan(backwards, (delta, ended), tf.zeros_like(delta[0]), reverse=True)
 
 
-def running_returns(reward, ended, discounted, gamma):
-    """The discounted sum of the rewards of each game so far: reward, ended [T, N] → [T, N].
+def running_returns(reward, ended, playing, discounted, gamma):
+    """The discounted sum of the rewards of each game so far: reward, ended, playing [T, N] → [T, N].
 
     `discounted` [N], that of the steps before, becomes that of all.
     """
     sums = np.zeros_like(reward)
     for t in range(len(reward)):
-        discounted[:] = sums[t] = gamma * discounted + reward[t]
+        discounted[:] = sums[t] = gamma * discounted + np.where(playing[t], reward[t], 0)
         discounted[ended[t]] = 0
     return sums
 
@@ -369,15 +371,16 @@ def train(
                 )
 
             # (2) Scales.
-            obs, action, reward, *flags = map(np.stack, zip(*rollout, strict=True))
-            carry.seen.add(obs.reshape(-1, obs_size))
-            carry.earned.add(running_returns(reward, flags[1], carry.discounted, gamma).reshape(-1, 1))
+            obs, action, reward, terminated, ended, playing = map(np.stack, zip(*rollout, strict=True))
+            carry.seen.add(obs[playing])
+            carry.earned.add(running_returns(reward, ended, playing, carry.discounted, gamma)[playing][:, None])
             set_scales(model, carry.seen, carry.earned)
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
-            results = update(np.concatenate([obs, carry.obs[None]]), action, reward, *flags, minibatches)
+            obs = np.concatenate([obs, carry.obs[None]])
+            results = update(obs, action, reward, terminated, ended, playing, minibatches)
             carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
 
             # Report.

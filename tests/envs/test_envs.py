@@ -25,7 +25,7 @@ def play(env_id, seed, steps=60):
 
 
 def test_there_are_worlds():
-    assert len(OURS) == 16
+    assert len(OURS) == 17
 
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # as registered, wrappers and all

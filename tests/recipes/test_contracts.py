@@ -34,6 +34,10 @@ PQN = {
     "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "epochs": 2, "batch_size": 16,
     "save_interval": 100, **EVALUATED,
 }  # fmt: skip
+A2C = {
+    "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "save_interval": 100, **EVALUATED,
+}  # fmt: skip
+PPO = {**A2C, "epochs": 2, "batch_size": 16}
 QUICK = {
     "hardcoded_cartpole": {"episodes": 12},
     "q_table_frozenlake": {"episodes": 60, "save_interval": 70, **EVALUATED},
@@ -59,9 +63,14 @@ QUICK = {
     "qr_dqn_cartpole": DQN,
     "drqn_cartpole": {**DQN, "memory_units": 4, "burn_in": 1, "length": 2},
     "pqn_cartpole": PQN,
+    "a2c_cartpole": A2C,
+    "ppo_cartpole": PPO,
+    "ppo_pendulum": {**PPO, "episodes": 12, "rollout_length": 48, "save_interval": 300, "eval_interval": 500},
+    "masked_ppo_gridworld": PPO,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
+VECTORS = {"ppo_pendulum"}  # their actions are vectors of numbers
 TABLES = {  # they have no loss; recipe → the function whose result enters what it carries
     "q_table_frozenlake": "td_target",
     "q_learning_cliffwalking": "td_target",
@@ -186,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name,
 
         def nan_step(*batch):
             result = step(*batch)
-            result = result if isinstance(result, tuple) else (result,)
+            result = tuple(result) if isinstance(result, tuple | list) else (result,)
             result = tuple(part if np.ndim(part) else np.float32(np.nan) for part in result)  # the loss is a number
             return result if len(result) > 1 else result[0]
 
@@ -273,7 +282,8 @@ def observations(folder, count=5):
         obs.append(env.reset()[0] if terminated or truncated else next_obs)
     if isinstance(env.observation_space, gym.spaces.Tuple):  # of numbers
         obs = np.ravel_multi_index(np.transpose(obs), [part.n for part in env.observation_space])
-    return np.array(obs), env.action_space.n
+    space = env.action_space
+    return np.array(obs), space.shape[0] if isinstance(space, gym.spaces.Box) else space.n
 
 
 @pytest.mark.slow
@@ -309,12 +319,14 @@ for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
         ("--episode=3", "did you mean --episodes?"),
         ("--episodes=0", "--episodes=0"),
         ("--env_id=NoSuchWorld-v0", "unknown environment NoSuchWorld-v0"),
-        ("--env_id=Pendulum-v1", "Pendulum-v1"),
+        ("--env_id=Pendulum-v1", "Pendulum-v1"),  # CartPole-v1 where the actions are vectors
         ("--env_id=probes/PixelChoice-v0", "wanted"),
         ("--env_id=ALE/Pong-v5", "wanted"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(name, flag, said, tmp_path, run_recipe, no_tensorflow):
+    if name in VECTORS:
+        flag, said = flag.replace("Pendulum", "CartPole"), said.replace("Pendulum", "CartPole")
     done = run_recipe(name, flag, PYTHONPATH=no_tensorflow)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
     assert said in done.stderr
