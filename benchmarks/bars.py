@@ -30,13 +30,20 @@ SEEDS = 10
 
 # task → its world, the bar, where it comes from
 ZOO = "[RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md)"
+BOX2D = "`pip install -e .[box2d]` brings the world"
 BARS = {
-    "CartPole-v1": ("CartPole-v1", 500, f"DQN, {ZOO}"),
-    "LunarLander-v3": (
-        "LunarLander-v3",
-        154,
-        f"DQN (LunarLander-v2), {ZOO}; `pip install -e .[box2d]` brings the world",
+    "CartPole-v1": ("CartPole-v1", 500, f"DQN in 50,000 steps, {ZOO}"),
+    "CartPoleNoVelocity-v1": ("CartPoleNoVelocity-v1", 475, "the goal of CartPole-v1, here without its velocities"),
+    "CartPole-v1-100k": ("CartPole-v1", 500, f"PPO in 100,000 steps, {ZOO}"),
+    "CartPole-v1-500k": ("CartPole-v1", 500, f"A2C in 500,000 steps, {ZOO}"),
+    "MaskedGridworld-v0": (
+        "MaskedGridworld-v0",
+        -5,
+        "two steps more than the shortest ways, which take 3.03 on average",
     ),
+    "Pendulum-v1": ("Pendulum-v1", -152, f"DDPG and TD3 in 20,000 steps, where SAC has -157, {ZOO}"),
+    "Pendulum-v1-100k": ("Pendulum-v1", -165, "PPO in 100,000 steps, a goal of our own"),
+    "LunarLander-v3": ("LunarLander-v3", 154, f"DQN in 100,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
 }
 FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
@@ -50,6 +57,12 @@ LARGER = (  # an update per step instead of one per two steps, of a larger netwo
 # task → recipe → flags; the first task of a recipe stands in its docstring
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY, ""),
+    "CartPoleNoVelocity-v1": {"drqn_cartpole": "", "dqn_cartpole": ""},
+    "CartPole-v1-100k": {"ppo_cartpole": ""},
+    "CartPole-v1-500k": {"a2c_cartpole": ""},
+    "MaskedGridworld-v0": {"masked_ppo_gridworld": "", "ppo_cartpole": ""},
+    "Pendulum-v1": {"ddpg_pendulum": "", "td3_pendulum": "", "sac_pendulum": ""},
+    "Pendulum-v1-100k": {"ppo_pendulum": ""},
     "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 
