@@ -111,6 +111,8 @@ SIBLINGS = {
     ("a2c_cartpole", "ppo_cartpole"): 140,
     ("ppo_cartpole", "ppo_pendulum"): 130,
     ("ppo_cartpole", "masked_ppo_gridworld"): 12,
+    ("ddpg_pendulum", "td3_pendulum"): 56,
+    ("td3_pendulum", "sac_pendulum"): 92,
 }
 
 

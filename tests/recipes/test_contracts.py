@@ -38,6 +38,10 @@ A2C = {
     "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "save_interval": 100, **EVALUATED,
 }  # fmt: skip
 PPO = {**A2C, "epochs": 2, "batch_size": 16}
+DDPG = {
+    "episodes": 12, "num_envs": 4, "hidden_units": 8, "learning_starts": 64, "train_interval": 32, "minibatches": 4,
+    "batch_size": 16, "save_interval": 300, **EVALUATED, "eval_interval": 500,
+}  # fmt: skip
 QUICK = {
     "hardcoded_cartpole": {"episodes": 12},
     "q_table_frozenlake": {"episodes": 60, "save_interval": 70, **EVALUATED},
@@ -67,10 +71,13 @@ QUICK = {
     "ppo_cartpole": PPO,
     "ppo_pendulum": {**PPO, "episodes": 12, "rollout_length": 48, "save_interval": 300, "eval_interval": 500},
     "masked_ppo_gridworld": PPO,
+    "ddpg_pendulum": DDPG,
+    "td3_pendulum": DDPG,
+    "sac_pendulum": DDPG,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
-VECTORS = {"ppo_pendulum"}  # their actions are vectors of numbers
+VECTORS = {"ppo_pendulum", "ddpg_pendulum", "td3_pendulum", "sac_pendulum"}  # their actions are vectors of numbers
 TABLES = {  # they have no loss; recipe → the function whose result enters what it carries
     "q_table_frozenlake": "td_target",
     "q_learning_cliffwalking": "td_target",
