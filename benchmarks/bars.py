@@ -42,6 +42,8 @@ BARS = {
         "two steps more than the shortest ways, which take 3.03 on average",
     ),
     "Pendulum-v1": ("Pendulum-v1", -152, f"DDPG and TD3 in 20,000 steps, where SAC has -157, {ZOO}"),
+    "Acrobot-v1-1M": ("Acrobot-v1", -83, "PPO in 1,000,000 steps, a goal of our own"),
+    "LunarLander-v3-1M": ("LunarLander-v3", 242, f"PPO in 1,000,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
     "Pendulum-v1-100k": ("Pendulum-v1", -165, "PPO in 100,000 steps, a goal of our own"),
     "LunarLander-v3": ("LunarLander-v3", 154, f"DQN in 100,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
 }
@@ -54,6 +56,9 @@ LARGER = (  # an update per step instead of one per two steps, of a larger netwo
     "--epsilon_decay_steps=12000 --hidden_units=256 --buffer_size=50000 --batch_size=128 --minibatches=64 "
     "--target_interval=256"
 )
+MILLION = (  # more games and longer rollouts, fewer passes
+    "--steps=1000000 --learning_rate_decay_steps=1000000 --num_envs=16 --rollout_length=256 --batch_size=64 --epochs=4"
+)
 # task → recipe → flags; the first task of a recipe stands in its docstring
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY, ""),
@@ -63,6 +68,10 @@ SETTINGS = {
     "MaskedGridworld-v0": {"masked_ppo_gridworld": "", "ppo_cartpole": ""},
     "Pendulum-v1": {"ddpg_pendulum": "", "td3_pendulum": "", "sac_pendulum": ""},
     "Pendulum-v1-100k": {"ppo_pendulum": ""},
+    "Acrobot-v1-1M": {"ppo_cartpole": f"{MILLION} --learning_rate=3e-4 --gae_lambda=0.94"},
+    "LunarLander-v3-1M": {
+        "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01"
+    },
     "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 
@@ -144,6 +153,22 @@ def run_all(*again):
 
 
 MARKED = re.compile(r"<!-- bars of ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+IN_SHORT = re.compile(r"<!-- bars in short -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def in_short(tasks):
+    """Markdown: one row for each recipe of each task, its world, steps, score and time."""
+    lines = ["| world | recipe | steps | mean, lowest of ten seeds | training |", "|---|---|---|---|---|"]
+    for task, of in tasks.items():
+        for recipe, runs in of.items():
+            scores, seconds = [run["score"] for run in runs], np.median([run["seconds"] for run in runs])
+            time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+            steps = int(float(f"{np.median([run['steps'] for run in runs]):.2g}"))
+            name = f"[`{recipe}`]({recipe}.md)"
+            lines.append(
+                f"| {BARS[task][0]} | {name} | {steps:,} | {np.mean(scores):.2f}, {min(scores):.2f} | {time} |"
+            )
+    return "\n".join(lines)
 
 
 def texts(results):
@@ -156,7 +181,9 @@ def texts(results):
         parts.append(f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n")
     found = {RESULTS / "bars.md": "\n".join(parts)}
     for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
-        if MARKED.search(page.read_text()):
+        if IN_SHORT.search(page.read_text()):
+            found[page] = IN_SHORT.sub(f"<!-- bars in short -->\n{in_short(tasks)}\n<!-- end -->", page.read_text())
+        elif MARKED.search(page.read_text()):
             marked = lambda m: f"<!-- bars of {m[1]} -->\n{table(m[1], tasks[m[1]])}\n<!-- end -->"  # noqa: E731
             found[page] = MARKED.sub(marked, page.read_text())
     for task, of in tasks.items():
