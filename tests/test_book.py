@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import variants  # noqa: E402
+
 PROGRAMS = [
     pytest.param(program, id=f"{page.stem}-{i}")
     for page in sorted((ROOT / "book").glob("*.md"))
@@ -46,6 +49,16 @@ def test_code_that_is_no_program_and_not_quoted_has_a_blank_to_fill():
     for page in (ROOT / "book").glob("*.md"):
         for mark, code in re.findall(r"^(.*)\n```py\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE):
             assert mark.startswith("<!-- from ") or "..." in code, f"{page.name}:\n{code}"
+
+
+def test_ppos_page_names_every_variant_that_is_measured_and_its_flags():
+    page = " ".join((ROOT / "book" / "ppo_cartpole.md").read_text().split())
+    for name, (flags, _) in variants.VARIANTS["ppo_cartpole"].items():
+        assert name == "as it is" or f"*{name}*" in page, name
+        for flag in flags.split():
+            assert f"`{flag.split('=')[0]}`" in page, flag
+    named = re.findall(r" Row: \*(.*?)\*\.", page)
+    assert sorted([*named, "as it is"]) == sorted(variants.VARIANTS["ppo_cartpole"])
 
 
 @pytest.mark.slow
