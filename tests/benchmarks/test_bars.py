@@ -29,6 +29,16 @@ def test_a_table_by_hand():
     assert lines.index("`pqn_cartpole` |") < lines.index("`dqn_cartpole` |")  # the best first
 
 
+def test_the_short_table_by_hand():
+    runs = [{"score": score, "steps": 50_007, "seconds": 10} for score in (500.0, 400.0)]
+    long = [{"score": -80.0, "steps": 1_000_321, "seconds": 200}]
+    lines = bars.in_short({"CartPole-v1": {"dqn_cartpole": runs}, "Acrobot-v1-1M": {"ppo_cartpole": long}}).splitlines()
+    assert lines[2:] == [
+        "| CartPole-v1 | [`dqn_cartpole`](dqn_cartpole.md) | 50,000 | 450.00, 400.00 | 10 s |",
+        "| Acrobot-v1 | [`ppo_cartpole`](ppo_cartpole.md) | 1,000,000 | -80.00, -80.00 | 3 min |",
+    ]
+
+
 def test_the_line_of_a_docstring_by_hand():
     runs = [{"score": s, "seconds": 9.6, "processor": "abacus"} for s in (500.0, 400.0)]
     assert bars.in_words(runs, 500).splitlines() == [
