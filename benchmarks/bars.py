@@ -164,10 +164,8 @@ def in_short(tasks):
             scores, seconds = [run["score"] for run in runs], np.median([run["seconds"] for run in runs])
             time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
             steps = int(float(f"{np.median([run['steps'] for run in runs]):.2g}"))
-            name = f"[`{recipe}`]({recipe}.md)"
-            lines.append(
-                f"| {BARS[task][0]} | {name} | {steps:,} | {np.mean(scores):.2f}, {min(scores):.2f} | {time} |"
-            )
+            score = f"{np.mean(scores):.2f}, {min(scores):.2f}"
+            lines.append(f"| {BARS[task][0]} | `{recipe}` | {steps:,} | {score} | {time} |")
     return "\n".join(lines)
 
 
