@@ -42,7 +42,8 @@ SMALL = {
         for recipe in (
             "value_iteration_frozenlake", "monte_carlo_blackjack", "q_learning_cliffwalking", "sarsa_cliffwalking",
             "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
-            "qr_dqn_cartpole", "pqn_cartpole",
+            "qr_dqn_cartpole", "pqn_cartpole", "a2c_cartpole", "ppo_cartpole", "masked_ppo_gridworld", "ppo_pendulum",
+            "ddpg_pendulum", "td3_pendulum", "sac_pendulum",
         )
     },
 }  # fmt: skip
