@@ -10,7 +10,6 @@ import signal
 import zipfile
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,28 +84,30 @@ def test_the_folder_of_a_run(tmp_path):
     assert weight(run.dir) == 30
 
 
-def rollout(reward, playing, ended):
-    """What `log_rollout` reads of T steps of two games."""
-    return SimpleNamespace(reward=np.array(reward), playing=np.array(playing) > 0, ended=np.array(ended) > 0)
+def log_rollout(run, carry, reward, playing, ended, epsilon):
+    """Log T steps of two games, [T, 2] each, as a recipe does between two updates."""
+    for paid, plays, ends in zip(*map(np.array, (reward, playing, ended)), strict=True):
+        carry.step += int(plays.sum())
+        run.log_steps(carry.step, paid, plays > 0, ends > 0, epsilon=epsilon)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_rollouts_by_hand_where_a_game_goes_on_in_the_next(tmp_path, resumed):
+def test_steps_by_hand_where_a_game_goes_on_in_the_next_rollout(tmp_path, resumed):
     """Two games side by side; 99 is paid where one only resets, and belongs to no game."""
     run = new_run(tmp_path)
     carry = run.begin(model=model_of(0), step=0)
     with contextlib.ExitStack() as stack:
         stack.enter_context(run)
-        first = rollout([[1, 10], [2, 20], [99, 30]], [[1, 1], [1, 1], [0, 1]], [[0, 0], [1, 0], [0, 0]])
-        carry.step = run.log_rollout(carry.step, first, epsilon=0.5)
+        first = [[1, 10], [2, 20], [99, 30]], [[1, 1], [1, 1], [0, 1]], [[0, 0], [1, 0], [0, 0]]
+        log_rollout(run, carry, *first, epsilon=0.5)
         assert (carry.step, run.episode) == (5, 1)
         if resumed:
             stack.close()
             run = new_run(tmp_path, resume=True)
             carry = run.begin(model=model_of(0), step=0)
             stack.enter_context(run)
-        second = rollout([[4, 40], [5, 99], [99, 60]], [[1, 1], [1, 0], [0, 1]], [[0, 1], [1, 0], [0, 0]])
-        carry.step = run.log_rollout(carry.step, second, epsilon=1.5)
+        second = [[4, 40], [5, 99], [99, 60]], [[1, 1], [1, 0], [0, 1]], [[0, 1], [1, 0], [0, 0]]
+        log_rollout(run, carry, *second, epsilon=1.5)
         assert (carry.step, run.episode) == (9, 3)
     episodes = read_episodes(tmp_path)
     # 1 + 2; then 10 + 20 + 30 + 40, of which three steps were in the first rollout: (3 * 0.5 + 1.5) / 4; then 4 + 5

@@ -1,10 +1,11 @@
-"""A2C: advantages and losses by hand, what the end of a game must stop, play that goes on, probe worlds.
+"""A2C: advantages and losses by hand, what the end of a game must stop, how NumPy plays, probe worlds.
 
 What its siblings do in the same way is tried here for them, too.
 """
 
 import importlib
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,10 +147,10 @@ def linear(slope=1.0, logits=(0.0, 0.0)):
 
 
 def rollout(obs, reward, action, terminated=(), truncated=(), resets=()):
-    """The parts of a Rollout of one game, [T, 1, ...]; ends and resets are given by the numbers of their steps."""
+    """A rollout of one game, [T, 1, ...]; ends and resets are given by the numbers of their steps."""
     flags = lambda steps: np.array([[t in steps] for t in range(len(reward))])  # noqa: E731
     column = lambda x, kind: np.array(x, kind)[:, None]  # noqa: E731
-    return recipe.Rollout(
+    return (
         column(obs, np.float32)[..., None], column(action, np.int64), column(reward, np.float32),
         flags(terminated), flags({*terminated, *truncated}), ~flags(resets),
     )  # fmt: skip
@@ -223,52 +224,174 @@ def test_an_update_lowers_the_loss():
     assert losses[1] < losses[0]
 
 
+WORLDS = {  # where both kinds of end come early, if there are two
+    "a2c_cartpole": ("CartPole-v1", {"max_episode_steps": 20}),
+    "ppo_cartpole": ("CartPole-v1", {"max_episode_steps": 20}),
+    "masked_ppo_gridworld": ("MaskedGridworld-v0", {"max_episode_steps": 10}),
+    "ppo_pendulum": ("Pendulum-v1", {}),
+}
+
+
+def settings_of(sibling, folder, num_envs, rollout_length, **others):
+    """Arguments of `train` for which a rollout is one minibatch and nothing is evaluated."""
+    env_id, env_kwargs = WORLDS[sibling.__name__.removeprefix("recipes.")]
+    settings = {"env_id": env_id, "env_kwargs": env_kwargs, "num_envs": num_envs, "rollout_length": rollout_length}
+    if sibling is not recipe:
+        settings.update(epochs=1, batch_size=num_envs * rollout_length)
+    return {**settings, "hidden_units": 8, "eval_episodes": 0, "logdir": str(folder), **others}
+
+
+def rollouts_of(sibling, **settings):
+    """Train; returns what `update` got, one namespace for each call, and in it what `actor_of` gave before the call.
+
+    The update must be traced once.
+    """
+    seen, original = [], sibling.make_update
+    names = "obs", "action", "reward", "terminated", "ended", "playing"
+
+    def noting(model, *args):
+        update = original(model, *args)
+
+        def noted(*parts):
+            actor = tf.nest.map_structure(np.copy, sibling.actor_of(model))
+            seen.append(SimpleNamespace(**dict(zip(names, parts, strict=False)), actor=actor))
+            results = update(*parts)
+            assert update.experimental_get_tracing_count() == 1
+            return results
+
+        return noted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sibling, "make_update", noting)
+        sibling.train(**settings)
+    return seen
+
+
 @pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
-def test_play_goes_on_from_rollout_to_rollout_as_a_hand_would(sibling):
-    """A twin of the environments, stepped outside the graph with the same actions; games of at most 20 steps."""
-    envs, twins = (make_vec("CartPole-v1", 6, "vectors", {"max_episode_steps": 20}) for _ in range(2))
-    keras.utils.set_random_seed(0)
-    play = sibling.make_play(recipe.build_actor_critic(4, 2, 16), envs, 25)
-    obs, ended = envs.reset(seed=5)[0], np.zeros(6, bool)
-    seen, over = twins.reset(seed=5)[0], np.zeros(6, bool)
-    ends = []
-    for number in range(3):
-        games = sibling.Rollout(*(x.numpy() for x in play(obs, ended, tf.constant(number))))
-        assert games.obs.shape == (26, 6, 4) and games.action.shape == (25, 6)
+def test_play_goes_on_from_rollout_to_rollout_as_a_hand_would(sibling, tmp_path, monkeypatch):
+    """A twin of the environments, stepped by hand with the same actions; the present weights choose them."""
+    acted, act = [], sibling.act
+
+    def noted(actor, obs, rng):
+        acted.append((tf.nest.map_structure(np.copy, actor), obs, act(actor, obs, rng)))
+        return acted[-1][-1]
+
+    monkeypatch.setattr(sibling, "act", noted)
+    settings = settings_of(sibling, tmp_path / "run", 6, 25, seed=5, learning_rate=0.1, steps=300)
+    rollouts, ends = rollouts_of(sibling, **settings), []
+    twins = make_vec(settings["env_id"], 6, "vectors", settings["env_kwargs"])
+    seen = twins.reset(seed=int(np.random.default_rng(5).integers(2**31)))[0]
+    over, moments = np.zeros(6, bool), iter(acted)
+    for games in rollouts:
+        assert games.obs.shape == (26, *seen.shape) and games.action.shape == (25, 6)
         for t in range(25):
+            actor, obs, action = next(moments)
+            for x, y in zip(tf.nest.flatten(actor), tf.nest.flatten(games.actor), strict=True):
+                np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(obs, seen)
             np.testing.assert_array_equal(games.obs[t], seen)
+            np.testing.assert_array_equal(games.action[t], action)
             np.testing.assert_array_equal(games.playing[t], ~over)  # false exactly after an end
-            seen, reward, terminated, truncated, _ = twins.step(games.action[t])
+            seen, reward, terminated, truncated, _ = twins.step(action)
             over = terminated | truncated
             np.testing.assert_array_equal(games.obs[t + 1], seen)
             for part, wanted in (("reward", reward), ("terminated", terminated), ("ended", over)):
                 np.testing.assert_array_equal(getattr(games, part)[t], wanted)
             ends += [*zip(terminated[over], truncated[over], strict=True)]
-        obs, ended = games.obs[-1], games.ended[-1]
+    assert next(moments, None) is None and len(rollouts) >= 2
+    assert (rollouts[0].actor[0][0] != rollouts[1].actor[0][0]).any()
     assert {(True, False), (False, True)} <= {*ends}  # both kinds of end came
-    assert play.experimental_get_tracing_count() == 1
+    episodes = read_episodes(tmp_path / "run")
+    assert len(episodes["episode"]) == len(ends)
+    played = sum(games.playing.sum() for games in rollouts)
+    # All steps but those of the last games are of games that ended.
+    assert 300 <= played < 300 + 6 * 25 and 0 <= played - episodes["episode_length"].sum() < 6 * 20
+
+
+# Five numbers to see and three actions. For the masked sibling the last three numbers are the mask.
+SEEN = np.array([[0.3, -0.4, 1, 1, 1], [-0.5, 0.6, 1, 0, 1]], np.float32)
+
+
+def untrained(sibling):
+    """A network for `SEEN`, whose logits are far from each other."""
+    keras.utils.set_random_seed(0)
+    model = sibling.build_actor_critic(5, 3, 16, *[True] * (sibling is not recipe))
+    head = model.get_layer("logits")
+    head.set_weights([np.random.default_rng(0).normal(size=(16, 3)), np.array([-1.0, 0.0, 1.0])])
+    return model
+
+
+class Unheard:
+    """Random numbers that keep what they are added to, the logits."""
+
+    __array_ufunc__ = None
+
+    def gumbel(self, size):
+        return self
+
+    def __radd__(self, logits):
+        self.logits = logits
+        return logits
+
+
+@pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
+def test_in_numpy_the_actor_has_the_logits_of_the_model(sibling):
+    model, rng, unheard = untrained(sibling), np.random.default_rng(1), Unheard()
+    obs = rng.normal(size=(500, 5)) * 10 ** rng.uniform(-3, 3, size=(500, 1))
+    obs[:, 2:] = rng.integers(2, size=(500, 3))
+    obs = obs.astype(np.float32)
+    action = sibling.act(sibling.actor_of(model), obs, unheard)
+    wanted = model(obs)[0].numpy()
+    np.testing.assert_allclose(unheard.logits, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(action, wanted.argmax(-1))  # as greedy as without random numbers
+    assert {*action} == {0, 1, 2} and wanted.std(axis=0).min() > 0.5
+    head = model.get_layer("logits")
+    head.set_weights([2 * head.kernel.numpy(), head.bias.numpy()])  # the actor is as new as the model
+    sibling.act(sibling.actor_of(model), obs, unheard)
+    np.testing.assert_allclose(unheard.logits, model(obs)[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
 def test_actions_follow_the_probabilities_and_the_seed(sibling):
-    envs = make_vec("probes/Endless-v0", 100, "vectors")
-    play = sibling.make_play(linear(logits=np.log([0.2, 0.8])), envs, 10)
-    played = []
-    for seed in (1, 1, 2):
-        obs, _ = envs.reset(seed=0)
-        played.append(play(obs, np.zeros(100, bool), tf.constant(seed)).action.numpy())
-    np.testing.assert_array_equal(played[0], played[1])
-    assert (played[0] != played[2]).any() and (played[0][0] != played[0][1]).any()
-    assert abs(played[0].mean() - 0.8) < 5 * math.sqrt(0.2 * 0.8 / 1000)  # five standard errors of 1,000 draws
+    model, obs = untrained(sibling), SEEN.repeat(10_000, axis=0)
+    actor, wanted = sibling.actor_of(model), tf.nn.softmax(model(SEEN)[0]).numpy()
+    errors = np.sqrt(wanted * (1 - wanted) / 10_000)  # standard errors of 10,000 draws
+    fit = []
+    for noise in (np.random.default_rng(2), SimpleNamespace(gumbel=np.random.default_rng(2).normal)):
+        action = sibling.act(actor, obs, noise)
+        shares = np.eye(3)[action].reshape(2, 10_000, 3).mean(1)
+        fit.append((abs(shares - wanted) <= 5 * errors).all())
+    assert fit == [True, False]  # with noise of another distribution the shares are others
+    one, same, other = (sibling.act(actor, obs, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any() and len({*one[:10_000]}) > 1
 
 
-@pytest.mark.parametrize("sibling", SIBLINGS[:3], indirect=True)
-def test_a_network_that_broke_still_plays(sibling):
-    envs = make_vec("CartPole-v1", 3, "vectors")
-    model = recipe.build_actor_critic(4, 2, 4)
-    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
-    games = sibling.make_play(model, envs, 5)(envs.reset(seed=0)[0], np.zeros(3, bool), tf.constant(0))
-    assert set(games.action.numpy().flat) <= {0, 1} and games.reward.numpy().all()
+@pytest.mark.slow
+def test_a_network_that_broke_plays_until_its_loss_says_so(sibling, tmp_path):
+    """The weights are NaN after the first update. No other exception comes before, and the run can be continued."""
+    settings = settings_of(sibling, tmp_path / "run", 2, 210, steps=1000)  # a game of Pendulum and a bit more
+    updates, original = [], sibling.make_update
+
+    def breaking(model, *args):
+        update = original(model, *args)
+
+        def broken(*parts):
+            updates.append(update(*parts))
+            for weight in model.trainable_variables:
+                weight.assign(np.nan * weight)
+            return updates[-1]
+
+        return broken
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sibling, "make_update", breaking)
+        with pytest.raises(FloatingPointError, match="^the loss is nan at step"):
+            sibling.train(**settings)
+    assert len(updates) == 2 and np.isfinite(updates[0]).all() and np.isnan(updates[1][0])
+    sibling.train(**settings, resume=True)
+    episodes = read_episodes(tmp_path / "run")
+    assert len(episodes["episode"]) > 2 and np.isfinite(episodes["episode_return"]).all()
 
 
 def test_the_update_is_traced_once_and_the_loss_of_a_network_that_broke_says_so():
@@ -305,8 +428,8 @@ def test_the_flags_reach_the_update_and_the_optimizer(tmp_path, monkeypatch):
         value_weight=0.125, entropy_weight=0.0625, eval_episodes=0,
     )  # fmt: skip
     assert reached[0] == ((0.5, 0.75, 0.125, 0.0625), 0.25)
-    # 5 steps of two games, 5 more, then a reset of both and 4 steps, so 8; then 28 steps are too few.
-    np.testing.assert_allclose(reached[1], [0.1, 0.075, 0.05, 0.03], rtol=1e-6)
+    # After 5 steps of two games, 5 more, a reset of both and 4 steps, so 8, and again 5: .1 * (1 - 10 / 40) and so on.
+    np.testing.assert_allclose(reached[1], [0.075, 0.05, 0.03, 0.005], rtol=1e-6)
     assert read_episodes(tmp_path / "run")["step"].tolist() == [20, 20]
 
 

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_a2c_cartpole import rollouts_of, settings_of
 
 from common.lazy import keras, tf
 from envs.checked import make_vec
@@ -35,10 +36,10 @@ def observations(count=200, seed=0):
     return obs, obs[:, -16:] > 0
 
 
-def test_all_but_the_network_and_the_world_is_ppos():
+def test_all_but_the_network_its_twin_in_numpy_and_the_world_is_ppos():
     """To the letter, comments aside, whose steps have other numbers."""
     for name, function in inspect.getmembers(ppo_cartpole, inspect.isfunction):
-        if function.__module__ == ppo_cartpole.__name__ and name not in ("build_actor_critic", "train"):
+        if function.__module__ == ppo_cartpole.__name__ and name not in ("build_actor_critic", "act", "train"):
             one, other = (ast.unparse(ast.parse(inspect.getsource(getattr(r, name)))) for r in (ppo_cartpole, recipe))
             assert one == other, name
 
@@ -94,17 +95,28 @@ def test_whatever_the_raw_logits_are_forbidden_actions_have_no_probability_and_n
         assert found == pytest.approx(-(p[p > 0] * np.log(p[p > 0])).sum(), rel=1e-4, abs=1e-5)
 
 
-def test_forbidden_actions_are_never_drawn():
-    """In the 10,000 steps of 100 games with an untrained network, which would otherwise draw them in most steps."""
+@pytest.mark.parametrize("gain", [1.0, 1e5])
+def test_in_numpy_forbidden_actions_are_never_drawn(gain):
+    """10,000 draws of an untrained network, which would otherwise draw them in most steps, whatever its logits are."""
     keras.utils.set_random_seed(0)
-    envs = make_vec("MaskedGridworld-v0", 100, "vectors")
+    obs, allowed = observations(1000)
+    rows, mask = obs.repeat(10, axis=0), allowed.repeat(10, axis=0)
     for module, never in ((recipe, True), (ppo_cartpole, False)):
         model = module.build_actor_critic(48, 16, 16, orthogonal=True)
-        games = recipe.make_play(model, envs, 100)(envs.reset(seed=0)[0], np.zeros(100, bool), tf.constant(1))
-        obs, action = games.obs.numpy()[:-1], games.action.numpy()
-        chosen = np.take_along_axis(obs[..., -16:], action[..., None], axis=-1)
-        assert chosen.size == 10_000 and set(action.flat) == set(range(16))
+        head = model.get_layer("logits")
+        head.set_weights([gain * head.kernel.numpy(), head.bias.numpy()])
+        action = module.act(module.actor_of(model), rows, np.random.default_rng(1))
+        chosen = mask[np.arange(10_000), action]
+        assert {*action} == {*range(16)} or gain > 1
         assert chosen.all() if never else chosen.mean() < 0.5
+
+
+def test_no_game_of_a_training_has_a_forbidden_action(tmp_path):
+    rollouts = rollouts_of(recipe, **settings_of(recipe, tmp_path / "run", 8, 64, steps=1200))
+    action = np.concatenate([games.action for games in rollouts])  # [T, N]
+    mask = np.concatenate([games.obs[:-1, :, -16:] for games in rollouts])
+    assert action.shape == (192, 8) and {*action.flat} == {*range(16)}
+    assert np.take_along_axis(mask, action[..., None], axis=-1).all() and mask.mean() < 0.5
 
 
 def world(cell, goal):

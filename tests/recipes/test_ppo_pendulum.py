@@ -9,11 +9,14 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
 from statistics import NormalDist
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from test_a2c_cartpole import rollouts_of, settings_of
 
 from common.lazy import keras, tf
 from envs.checked import make_vec
@@ -86,12 +89,11 @@ def linear(slope=1.0, mean=(0.0,), log_deviation=(0.0,), scale=1.0):
 
 
 def rollout(obs, reward, action, terminated=(), truncated=(), resets=()):
-    """The parts of a Rollout of one game, [T, 1, ...]; ends and resets are given by the numbers of their steps."""
-    flags = lambda steps: tf.constant([[t in steps] for t in range(len(reward))])  # noqa: E731
-    action = np.reshape(action, (len(reward), 1, -1))
-    return recipe.Rollout(
-        tf.constant(np.reshape(obs, (-1, 1, 1)), tf.float32), tf.constant(action, tf.float32),
-        tf.constant(np.reshape(reward, (-1, 1)), tf.float32),
+    """A rollout of one game, [T, 1, ...]; ends and resets are given by the numbers of their steps."""
+    flags = lambda steps: np.array([[t in steps] for t in range(len(reward))])  # noqa: E731
+    part = lambda x, *shape: np.reshape(x, (-1, 1, *shape)).astype(np.float32)  # noqa: E731
+    return (
+        part(obs, 1), np.reshape(action, (len(reward), 1, -1)).astype(np.float32), part(reward),
         flags(terminated), flags({*terminated, *truncated}), ~flags(resets),
     )  # fmt: skip
 
@@ -195,6 +197,67 @@ def test_a_round_is_traced_once_and_the_loss_of_a_network_that_broke_says_so():
     assert update.experimental_get_tracing_count() == 1
 
 
+def untrained(size):
+    """A network that sees `size` numbers, whose means are far from each other, with scales of its own."""
+    keras.utils.set_random_seed(0)
+    model, rng = recipe.build_actor_critic(size, ASYMMETRIC, 16, 0.0), np.random.default_rng(0)
+    model.get_layer("mean").set_weights([rng.normal(size=(16, 2)), np.array([0.5, -0.25])])
+    deviation = model.get_layer("log_deviation")
+    deviation.set_weights([deviation.kernel.numpy(), np.log([0.25, 2.0])])
+    model.get_layer("obs_scale").set_weights([rng.normal(size=size), 10 ** rng.uniform(-2, 2, size)])
+    return model
+
+
+def with_noise(noise, actor, obs):
+    """Actions with this number instead of each random one."""
+    return recipe.act(actor, obs, SimpleNamespace(standard_normal=partial(np.full, fill_value=noise)))
+
+
+def test_in_numpy_the_actor_has_the_mean_and_the_deviation_of_the_model():
+    model, rng = untrained(3), np.random.default_rng(1)
+    obs = (rng.normal(size=(500, 3)) * 10 ** rng.uniform(-2, 4, size=(500, 1))).astype(np.float32)
+    seen, variance = model.get_layer("obs_scale").get_weights()
+    far = np.abs((obs - seen) / variance**0.5) > 10  # beyond ten deviations, where both clip
+    assert far.any(axis=0).all() and (~far).any(axis=0).all()
+    head = model.get_layer("mean")
+    for gain in (1, 2):  # the actor is as new as the model
+        head.set_weights([gain * head.kernel.numpy(), head.bias.numpy()])
+        _, mean, log_deviation, _ = (part.numpy() for part in model(obs))
+        assert mean.std(axis=0).min() > 0.5
+        for noise in (0.0, 1.0, -2.0):
+            found = with_noise(noise, recipe.actor_of(model), obs)
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, mean + noise * np.exp(log_deviation), rtol=1e-5, atol=1e-5)
+
+
+def test_in_numpy_what_is_further_than_ten_deviations_away_counts_as_ten():
+    actor = seen, deviation, *_ = recipe.actor_of(untrained(3))
+    sides = np.random.default_rng(0).choice([-1, 1], (20, 3))
+    nine, ten, far = (with_noise(0.0, actor, np.float32(seen + k * sides * deviation)) for k in (9, 10, 1e6))
+    np.testing.assert_allclose(far, ten, rtol=1e-5, atol=1e-5)
+    assert abs(nine - ten).max() > 1e-3
+
+
+def test_actions_follow_the_distribution_and_the_seed():
+    model, obs = untrained(1), np.array([[0.3], [-0.2]], np.float32)
+    _, mean, log_deviation, _ = (part.numpy() for part in model(obs))
+    actor, rows, fit = recipe.actor_of(model), obs.repeat(10_000, axis=0), []
+    assert (abs(mean[0] - mean[1]) > 0.1).all()
+    uniform = partial(np.random.default_rng(2).uniform, -(3**0.5), 3**0.5)  # of the same mean and deviation
+    for noise in (np.random.default_rng(2), SimpleNamespace(standard_normal=lambda shape: uniform(size=shape))):
+        u = recipe.act(actor, rows, noise).reshape(2, 10_000, 2).astype(float)
+        z = (u - mean[:, None]) / np.exp(log_deviation)[:, None]
+        # Each within five standard errors of 10,000 draws: mean, deviation, no correlation, the share near the mean.
+        assert (abs(z.mean(1)) < 5 / 100).all() and (abs(z.std(1) - 1) < 5 / 20_000**0.5).all()
+        assert (abs((z[..., 0] * z[..., 1]).mean(1)) < 5 / 100).all()
+        share = NormalDist().cdf(1) - NormalDist().cdf(-1)
+        fit.append((abs((abs(z) < 1).mean(1) - share) < 5 * (share * (1 - share) / 10_000) ** 0.5).all())
+    assert fit == [True, False]
+    one, same, other = (recipe.act(actor, rows, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any(axis=0).all() and (one[0] != one[1]).all()
+
+
 class Recording(gym.vector.VectorWrapper):
     """Keeps the actions that the world gets."""
 
@@ -207,23 +270,27 @@ class Recording(gym.vector.VectorWrapper):
         return self.env.step(actions)
 
 
-def test_actions_are_kept_as_drawn_and_only_the_world_gets_them_clipped():
-    envs = Recording(make_vec("probes/ChosenVector-v0", 500, "vectors", actions="continuous"))
-    model = linear(mean=(0.5, -0.25), log_deviation=(math.log(0.25), math.log(2)))
-    play, played = recipe.make_play(model, envs, 2), []
-    for seed in (1, 1, 2):
-        games = play(envs.reset(seed=0)[0], np.zeros(500, bool), tf.constant(seed))
-        played.append(games.action.numpy())
-    taken = np.array(envs.taken)  # [6, 500, 2]
-    assert taken.shape == (6, 500, 2) and taken.dtype == np.float32 and play.experimental_get_tracing_count() == 1
-    np.testing.assert_array_equal(played[0], played[1])
-    assert (played[0] != played[2]).all() and (played[0][0] != played[0][1]).all()
-    drawn = np.concatenate([played[0], played[2]]).reshape(-1, 2).astype(float)  # 2,000 rows
-    for i, (mean, deviation) in enumerate(((0.5, 0.25), (-0.25, 2.0))):
-        assert abs(drawn[:, i].mean() - mean) < 5 * deviation / 2000**0.5  # five standard errors
-        assert abs(drawn[:, i].std() - deviation) < 5 * deviation / 4000**0.5
-    u, world = np.concatenate(played), taken
-    assert (np.abs(u) > 1).any(axis=(0, 1)).all()
+def test_actions_are_kept_as_drawn_and_only_the_world_gets_them_clipped(tmp_path, monkeypatch):
+    worlds, drawn, make, act = [], [], recipe.make_vec, recipe.act
+
+    def recorded(*args, **kwargs):
+        worlds.append(Recording(make(*args, **kwargs)))
+        return worlds[-1]
+
+    def noted(*args):
+        drawn.append(act(*args))
+        return drawn[-1].copy()
+
+    monkeypatch.setattr(recipe, "make_vec", recorded)
+    monkeypatch.setattr(recipe, "act", noted)
+    rollouts = rollouts_of(
+        recipe, env_id="probes/ChosenVector-v0", log_deviation=0.5, num_envs=50, hidden_units=4, rollout_length=8,
+        epochs=1, batch_size=400, steps=300, eval_episodes=0, logdir=str(tmp_path / "run"),
+    )  # fmt: skip
+    u, world = np.concatenate([games.action for games in rollouts]), np.array(worlds[0].taken)
+    assert len(worlds) == 1 and u.shape == world.shape == (16, 50, 2) and u.dtype == world.dtype == np.float32
+    np.testing.assert_array_equal(u, drawn)
+    assert (u > 1).any(axis=(0, 1)).all() and (u < -1).any(axis=(0, 1)).all()
     for i, (low, high) in enumerate(((-2, 2), (0, 5))):
         number, real = u[..., i], world[..., i]
         assert (real[number > 1] == high).all() and (real[number < -1] == low).all()
@@ -231,27 +298,30 @@ def test_actions_are_kept_as_drawn_and_only_the_world_gets_them_clipped():
         np.testing.assert_allclose(real[inside], (low + (number + 1) / 2 * (high - low))[inside], atol=1e-5)
 
 
-def test_no_step_of_pendulum_is_terminal_and_play_goes_on_over_its_resets():
-    envs, twins = (make_vec("Pendulum-v1", 2, "vectors", actions="continuous") for _ in range(2))
-    model = recipe.build_actor_critic(3, envs.single_action_space, 4, -0.7)
-    play = recipe.make_play(model, envs, 210)
-    obs, ended = envs.reset(seed=3)[0], np.zeros(2, bool)
-    seen, over, number = twins.reset(seed=3)[0], np.zeros(2, bool), 0
-    for seed in range(2):
-        games = recipe.Rollout(*(x.numpy() for x in play(obs, ended, tf.constant(seed))))
+def test_an_action_for_the_world_by_hand():
+    # From -2 to 2 and from 0 to 5: 0 is the middle, 2.5 + .5 * 2.5 = 3.75
+    found = recipe.for_the_world(np.array([[-3.0, -1.0], [0.0, 0.5], [1.0, 7.0]], np.float32), ASYMMETRIC)
+    assert found.tolist() == [[-2.0, 0.0], [0.0, 3.75], [2.0, 5.0]] and found.dtype == np.float32
+
+
+def test_no_step_of_pendulum_is_terminal_and_play_goes_on_over_its_resets(tmp_path):
+    """A twin of the environments, stepped by hand with the same actions."""
+    rollouts = rollouts_of(recipe, **settings_of(recipe, tmp_path / "run", 2, 210, seed=3, steps=800))
+    twins, over, number = make_vec("Pendulum-v1", 2, "vectors", actions="continuous"), np.zeros(2, bool), 0
+    seen = twins.reset(seed=int(np.random.default_rng(3).integers(2**31)))[0]
+    assert len(rollouts) == 2
+    for games in rollouts:
         assert not games.terminated.any() and games.obs.shape == (211, 2, 3) and games.action.shape == (210, 2, 1)
         for t in range(210):
             np.testing.assert_array_equal(games.obs[t], seen)
             np.testing.assert_array_equal(games.playing[t], ~over)
-            action = 2 * np.clip(games.action[t], -1, 1)
-            seen, reward, _, truncated, _ = twins.step(action)
+            seen, reward, _, truncated, _ = twins.step(2 * np.clip(games.action[t], -1, 1))
             over = np.array(truncated)
             np.testing.assert_array_equal(games.obs[t + 1], seen)
             np.testing.assert_allclose(games.reward[t], reward, rtol=1e-6)
             np.testing.assert_array_equal(games.ended[t], over)
             assert over.all() == (number % 201 == 199)  # after 200 steps; the next one only resets
             number += 1
-        obs, ended = games.obs[-1], games.ended[-1]
 
 
 def test_weights_are_orthogonal_and_the_deviation_depends_on_nothing_that_is_seen():
@@ -284,6 +354,7 @@ def test_the_greedy_action_is_the_mean_within_the_bounds():
     assert (np.abs(mean) > 1).any(axis=0).all() and (np.abs(mean) < 1).any(axis=0).all()
     assert (action >= ASYMMETRIC.low).all() and (action <= ASYMMETRIC.high).all()
     np.testing.assert_allclose(action, [0, 2.5] + np.clip(mean, -1, 1) * [2, 2.5], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(action, recipe.for_the_world(mean, ASYMMETRIC), rtol=1e-5, atol=1e-6)  # as it trains
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -305,11 +376,11 @@ def test_moments_of_parts_are_those_of_all_rows(seed):
 def test_returns_so_far_by_hand():
     # First game: .5 * 4 + 1 = 3 and .5 * 3 + 2 = 3.5, where it ends; a reset; 3 and .5 * 3 + 1 in the next game.
     # Second game: 0; 1; .5 + 1; .75 + 1; .875 + 1
-    flags = {"ended": [[0, 0], [1, 0], [0, 0], [0, 0], [0, 1]], "playing": [[1, 1], [1, 1], [0, 1], [1, 1], [1, 1]]}
-    flags = {name: tf.constant(flag) > 0 for name, flag in flags.items()}
-    reward = tf.constant([[1.0, 0.0], [2.0, 1.0], [99.0, 1.0], [3.0, 1.0], [1.0, 1.0]])
-    games, discounted = recipe.Rollout(None, None, reward, None, **flags), np.array([4.0, 0.0])
-    found = recipe.running_returns(games, discounted, 0.5)
+    ended = np.array([[0, 0], [1, 0], [0, 0], [0, 0], [0, 1]]) > 0
+    playing = np.array([[1, 1], [1, 1], [0, 1], [1, 1], [1, 1]]) > 0
+    reward = np.array([[1.0, 0.0], [2.0, 1.0], [99.0, 1.0], [3.0, 1.0], [1.0, 1.0]], np.float32)
+    discounted = np.array([4.0, 0.0])
+    found = recipe.running_returns(reward, ended, playing, discounted, 0.5)
     np.testing.assert_allclose(found, [[3.0, 0.0], [3.5, 1.0], [0.0, 1.5], [3.0, 1.75], [2.5, 1.875]])
     assert discounted.tolist() == [2.5, 0.0]  # where the next rollout goes on
 
@@ -340,18 +411,16 @@ def checkpoint_of(folder):
 
 def test_scales_count_every_step_once_and_no_reset_and_are_in_the_model(tmp_path):
     """Games of one step, so that every other step only resets. Their rewards are their returns."""
-    seen, original = [], recipe.running_returns
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "running_returns", lambda games, *rest: seen.append(games) or original(games, *rest))
-        settings = {"num_envs": 4, "hidden_units": 4, "rollout_length": 5, "batch_size": 10, "epochs": 1, "steps": 60}
-        run = recipe.train("probes/ChosenVector-v0", logdir=str(tmp_path / "run"), eval_episodes=0, **settings)
-    state, arrays = checkpoint_of(run)
+    settings = {"num_envs": 4, "hidden_units": 4, "rollout_length": 5, "batch_size": 10, "epochs": 1, "steps": 60}
+    settings.update(env_id="probes/ChosenVector-v0", logdir=str(tmp_path / "run"), eval_episodes=0)
+    seen = rollouts_of(recipe, **settings)
+    state, arrays = checkpoint_of(tmp_path / "run")
     assert state["seen.count"] == state["earned.count"] == state["step"] >= 60
-    playing = np.concatenate([games.playing.numpy() for games in seen])
-    obs = np.concatenate([games.obs.numpy()[:-1] for games in seen])[playing]
-    reward = np.concatenate([games.reward.numpy() for games in seen])[playing]
+    playing = np.concatenate([games.playing for games in seen])
+    obs = np.concatenate([games.obs[:-1] for games in seen])[playing]
+    reward = np.concatenate([games.reward for games in seen])[playing]
     assert len(reward) == state["step"] < playing.size
-    model = keras.models.load_model(run / "model.keras")
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
     mean, variance = model.get_layer("obs_scale").get_weights()
     np.testing.assert_allclose([mean, variance], [obs.mean(0), obs.var(0)], rtol=1e-5)
     np.testing.assert_allclose([mean, variance], [arrays["seen.mean"], arrays["seen.variance"]], rtol=1e-6)
@@ -418,8 +487,8 @@ def test_the_flags_reach_the_network_the_update_and_the_optimizer(tmp_path, monk
     obs_size, action_space, *others = reached[0]
     assert (obs_size, action_space.shape, others) == (1, (2,), [3, -0.125])
     assert reached[1:] == [settings, (1e-3, 0.25, None)]
-    # 5 steps of two games, 5 more, then a reset of both and 4 steps, so 8; then 28 steps are too few.
-    np.testing.assert_allclose(rates, [0.1, 0.075, 0.05, 0.03], rtol=1e-6)
+    # After 5 steps of two games, 5 more, a reset of both and 4 steps, so 8, and again 5: .1 * (1 - 10 / 40) and so on.
+    np.testing.assert_allclose(rates, [0.075, 0.05, 0.03, 0.005], rtol=1e-6)
     for minibatches in rounds:  # each epoch takes each step once, in an order of its own
         orders = minibatches.reshape(3, 10)
         assert (np.sort(orders) == np.arange(10)).all() and (orders[0] != orders[1]).any()
