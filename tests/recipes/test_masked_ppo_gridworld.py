@@ -127,6 +127,7 @@ def world(cell, goal):
     return env._look()
 
 
+@pytest.mark.slow
 def test_the_mask_is_not_trained_and_a_saved_model_alone_chooses_no_forbidden_action(tmp_path):
     run = recipe.train(
         logdir=str(tmp_path / "run"),

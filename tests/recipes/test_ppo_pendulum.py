@@ -435,6 +435,7 @@ def test_a_rollout_of_resets_alone_leaves_the_scales_as_they_are(tmp_path):
     assert all(np.isfinite(part).all() for part in outputs(run, [[0.5]]))
 
 
+@pytest.mark.slow
 def test_a_model_alone_takes_raw_observations_where_this_repository_is_not(tmp_path):
     settings = {"num_envs": 2, "hidden_units": 4, "rollout_length": 50, "batch_size": 50, "epochs": 1, "steps": 400}
     run = recipe.train("Pendulum-v1", logdir=str(tmp_path / "run"), eval_episodes=0, **settings)
