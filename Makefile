@@ -49,7 +49,8 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/sac_speed.py --algorithm=td3 --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/sac_speed.py --algorithm=sac --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/bars.py
-	$(BIN)/python benchmarks/dqn_cartpole_variants.py
+	$(BIN)/python benchmarks/variants.py dqn_cartpole
+	$(BIN)/python benchmarks/variants.py ppo_cartpole
 	$(BIN)/python benchmarks/pqn_ablation.py
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py

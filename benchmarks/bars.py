@@ -4,10 +4,10 @@ Every run is a command with the settings below, in a process of its own on one c
 of 100 greedy games at its end. Seeds 0 to 9; the settings were chosen on seeds from 100 on.
 
 Writes book/results/bars.json after every run, and at the end book/results/bars.md, the tables between marks in README
-and pages, and a line in the recipes' docstrings. What is in the JSON file already is not run again unless its world is
-named, or its world and recipe. Refuses a tree with changes that no commit holds.
+and pages, and a line in the recipes' docstrings. What is in the JSON file already is not run again unless its task is
+named, or its task and recipe. Refuses a tree with changes that no commit holds.
 
-    python benchmarks/bars.py [all | World-v1 | World-v1:recipe ...]
+    python benchmarks/bars.py [all | task | task:recipe ...]
 """
 
 import json
@@ -28,12 +28,24 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
 SEEDS = 10
 
-# world → the bar, where it comes from
+# task → its world, the bar, where it comes from
 ZOO = "[RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md)"
+BOX2D = "`pip install -e .[box2d]` brings the world"
 BARS = {
-    "CartPole-v1": (500, f"DQN, {ZOO}"),
-    "Acrobot-v1": (-76, f"DQN, {ZOO}"),
-    "LunarLander-v3": (154, f"DQN (LunarLander-v2), {ZOO}; `pip install -e .[box2d]` brings the world"),
+    "CartPole-v1": ("CartPole-v1", 500, f"DQN in 50,000 steps, {ZOO}"),
+    "CartPoleNoVelocity-v1": ("CartPoleNoVelocity-v1", 475, "the goal of CartPole-v1, here without its velocities"),
+    "CartPole-v1-100k": ("CartPole-v1", 500, f"PPO in 100,000 steps, {ZOO}"),
+    "CartPole-v1-500k": ("CartPole-v1", 500, f"A2C in 500,000 steps, {ZOO}"),
+    "MaskedGridworld-v0": (
+        "MaskedGridworld-v0",
+        -5,
+        "two steps more than the shortest ways, which take 3.03 on average",
+    ),
+    "Pendulum-v1": ("Pendulum-v1", -152, f"DDPG and TD3 in 20,000 steps, where SAC has -157, {ZOO}"),
+    "Acrobot-v1-1M": ("Acrobot-v1", -83, "PPO in 1,000,000 steps, a goal of our own"),
+    "LunarLander-v3-1M": ("LunarLander-v3", 242, f"PPO in 1,000,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
+    "Pendulum-v1-100k": ("Pendulum-v1", -165, "PPO in 100,000 steps, a goal of our own"),
+    "LunarLander-v3": ("LunarLander-v3", 154, f"DQN in 100,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
 }
 FAMILY = (
     "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
@@ -44,10 +56,22 @@ LARGER = (  # an update per step instead of one per two steps, of a larger netwo
     "--epsilon_decay_steps=12000 --hidden_units=256 --buffer_size=50000 --batch_size=128 --minibatches=64 "
     "--target_interval=256"
 )
-# world → recipe → flags
+MILLION = (  # more games and longer rollouts, fewer passes
+    "--steps=1000000 --learning_rate_decay_steps=1000000 --num_envs=16 --rollout_length=256 --batch_size=64 --epochs=4"
+)
+# task → recipe → flags; the first task of a recipe stands in its docstring
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY, ""),
-    "Acrobot-v1": {"dqn_cartpole": LARGER},
+    "CartPoleNoVelocity-v1": {"drqn_cartpole": "", "dqn_cartpole": ""},
+    "CartPole-v1-100k": {"ppo_cartpole": ""},
+    "CartPole-v1-500k": {"a2c_cartpole": ""},
+    "MaskedGridworld-v0": {"masked_ppo_gridworld": "", "ppo_cartpole": ""},
+    "Pendulum-v1": {"ddpg_pendulum": "", "td3_pendulum": "", "sac_pendulum": ""},
+    "Pendulum-v1-100k": {"ppo_pendulum": ""},
+    "Acrobot-v1-1M": {"ppo_cartpole": f"{MILLION} --learning_rate=3e-4 --gae_lambda=0.94"},
+    "LunarLander-v3-1M": {
+        "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01"
+    },
     "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 
@@ -69,20 +93,20 @@ def one_run(words, seed, folder):
     }
 
 
-def measure(world, recipe, seed):
-    """One run of the command of the world and the recipe."""
+def measure(task, recipe, seed):
+    """One run of the command of the task and the recipe."""
     with tempfile.TemporaryDirectory() as parent:
-        return one_run(command(world, recipe).removeprefix("python "), seed, Path(parent) / "run")
+        return one_run(command(task, recipe).removeprefix("python "), seed, Path(parent) / "run")
 
 
-def command(world, recipe):
+def command(task, recipe):
     """What one types, without seed and folder."""
-    return f"python recipes/{recipe}.py --env_id={world} {SETTINGS[world][recipe]}".strip()
+    return f"python recipes/{recipe}.py --env_id={BARS[task][0]} {SETTINGS[task][recipe]}".strip()
 
 
-def table(world, results):
+def table(task, results):
     """Markdown: one row for each recipe, the best first."""
-    bar, _ = BARS[world]
+    _, bar, _ = BARS[task]
     lines = [
         f"| recipe | seeds at {bar} or more | mean | lowest | median | highest | seconds |",
         "|---|---|---|---|---|---|---|",
@@ -110,7 +134,7 @@ def run_all(*again):
     """Run what is missing or named, as many runs at once as there are cores."""
     path = RESULTS / "bars.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    names = [f"{world}:{recipe}" for world in SETTINGS for recipe in SETTINGS[world]]
+    names = [f"{task}:{recipe}" for task in SETTINGS for recipe in SETTINGS[task]]
     chosen = [name for name in names if "all" in again or {name, name.split(":")[0]} & {*again}]
     if unknown := sorted({*again} - {"all", *SETTINGS, *names}):
         sys.exit(f"no such runs: {' '.join(unknown)}. There are: {' '.join(names)}")
@@ -129,38 +153,56 @@ def run_all(*again):
 
 
 MARKED = re.compile(r"<!-- bars of ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+IN_SHORT = re.compile(r"<!-- bars in short -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def in_short(tasks):
+    """Markdown: one row for each recipe of each task, its world, steps, score and time."""
+    lines = ["| world | recipe | steps | mean, lowest of ten seeds | training |", "|---|---|---|---|---|"]
+    for task, of in tasks.items():
+        for recipe, runs in of.items():
+            scores, seconds = [run["score"] for run in runs], np.median([run["seconds"] for run in runs])
+            time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+            steps = int(float(f"{np.median([run['steps'] for run in runs]):.2g}"))
+            score = f"{np.mean(scores):.2f}, {min(scores):.2f}"
+            lines.append(f"| {BARS[task][0]} | `{recipe}` | {steps:,} | {score} | {time} |")
+    return "\n".join(lines)
 
 
 def texts(results):
     """Every text that shows these results → its content with the figures as they are in the results."""
-    worlds = {world: {recipe: results[f"{world}:{recipe}"] for recipe in SETTINGS[world]} for world in SETTINGS}
+    tasks = {task: {recipe: results[f"{task}:{recipe}"] for recipe in SETTINGS[task]} for task in SETTINGS}
     parts = [HEAD]
-    for world, of in worlds.items():
-        bar, source = BARS[world]
-        commands = "\n".join(command(world, recipe) for recipe in of)
-        parts.append(f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(world, of)}\n\n```bash\n{commands}\n```\n")
+    for task, of in tasks.items():
+        world, bar, source = BARS[task]
+        commands = "\n".join(command(task, recipe) for recipe in of)
+        parts.append(f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n")
     found = {RESULTS / "bars.md": "\n".join(parts)}
     for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
-        if MARKED.search(page.read_text()):
-            marked = lambda m: f"<!-- bars of {m[1]} -->\n{table(m[1], worlds[m[1]])}\n<!-- end -->"  # noqa: E731
+        if IN_SHORT.search(page.read_text()):
+            found[page] = IN_SHORT.sub(f"<!-- bars in short -->\n{in_short(tasks)}\n<!-- end -->", page.read_text())
+        elif MARKED.search(page.read_text()):
+            marked = lambda m: f"<!-- bars of {m[1]} -->\n{table(m[1], tasks[m[1]])}\n<!-- end -->"  # noqa: E731
             found[page] = MARKED.sub(marked, page.read_text())
-    for recipe, runs in worlds["CartPole-v1"].items():
-        path = ROOT / "recipes" / f"{recipe}.py"
-        found[path] = IN_DOCSTRING.sub(in_words(runs), path.read_text())
+    for task, of in tasks.items():
+        for recipe, runs in of.items():
+            path = ROOT / "recipes" / f"{recipe}.py"
+            if path not in found:
+                found[path] = IN_DOCSTRING.sub(in_words(runs, BARS[task][1]), path.read_text())
     return found
 
 
 IN_DOCSTRING = re.compile(r"^Ten seeds, .*?\(book/results/bars\.md\)$", re.DOTALL | re.MULTILINE)
 
 
-def in_words(runs):
-    """What a recipe scores on CartPole, as its docstring says it."""
-    scores, bar = np.array([run["score"] for run in runs]), BARS["CartPole-v1"][0]
+def in_words(runs, bar):
+    """What a recipe scores, as its docstring says it."""
+    scores = np.array([run["score"] for run in runs])
     seconds = np.median([run["seconds"] for run in runs])
     machine = runs[0]["processor"]
     return (
         f"Ten seeds, 100 greedy games each: mean {scores.mean():.2f}, lowest {scores.min():.2f}, "
-        f"{(scores >= bar).sum()} at {bar};\n"
+        f"{(scores >= bar).sum()} at {bar}{'' if scores.max() == bar else ' or more'};\n"
         f"{seconds:.0f} s of training on one core of an {machine} (book/results/bars.md)"
     )
 

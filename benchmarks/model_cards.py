@@ -42,7 +42,8 @@ SMALL = {
         for recipe in (
             "value_iteration_frozenlake", "monte_carlo_blackjack", "q_learning_cliffwalking", "sarsa_cliffwalking",
             "dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole",
-            "qr_dqn_cartpole", "pqn_cartpole",
+            "qr_dqn_cartpole", "pqn_cartpole", "a2c_cartpole", "ppo_cartpole", "masked_ppo_gridworld", "ppo_pendulum",
+            "ddpg_pendulum", "td3_pendulum", "sac_pendulum",
         )
     },
 }  # fmt: skip
@@ -55,9 +56,10 @@ HEAD = """# Trained models
 
 Plain Keras files: `keras.models.load_model` of Keras 3.10 or newer reads them without this repository, in safe mode,
 under TensorFlow, JAX or PyTorch (`benchmarks/keras_versions.py` tries the versions). Observation in, one number per
-action out (a Q-network's action values, a policy's logits); the highest is the action to take. Where a network has
-several outputs, as those of C51 and QR-DQN have, these numbers are the first. The cards (`.json`) are written by
-`benchmarks/model_cards.py`, and `tests/test_models.py` plays each model again.
+action out (a Q-network's action values, a policy's logits); the highest is the action to take. Where actions are
+vectors, the action itself comes out, in the environment's units. Where a network has several outputs, as those of C51
+and QR-DQN have, these numbers are the first. The cards (`.json`) are written by `benchmarks/model_cards.py`, and
+`tests/test_models.py` plays each model again.
 
     python recipes/play.py --model=models/dqn_atari_pong.keras --episodes=10 --video
 
@@ -77,8 +79,7 @@ def train(name, folder):
 def score(name, env_id, env_kwargs, epsilon):
     """Scores of `GAMES` whole games, greedy but for `epsilon`, in words and as numbers."""
     envs = remake(env_id, env_kwargs, GAMES)
-    spaces = envs.single_observation_space, envs.single_action_space
-    model = load_policy(MODELS / f"{name}.keras", *spaces)
+    model = load_policy(MODELS / f"{name}.keras", envs.single_observation_space, envs.single_action_space)
     scores = evaluate(envs, make_greedy(model, epsilon, SEED, envs.single_action_space), SEED)
     envs.close()
     returns = scores.returns

@@ -43,8 +43,8 @@ def compiled(model):
 def make_greedy(model, epsilon=0.0, seed=0, action_space=None):
     """A function obs [N, ...] → actions [N, ...]: the greedy ones, random ones with probability `epsilon`.
 
-    A discrete action is the number of the highest output, [N, A]. Where `action_space`, that of one environment, is a
-    Box, the output is the action itself, [N, A], which is clipped to the bounds.
+    A discrete action is the number of the highest of the outputs, [N, A]. Where `action_space`, that of one
+    environment, is a Box, the output is the action itself, [N, A], and is clipped to the bounds.
 
     A recurrent model takes a state besides, [N, S], and gives the next one as its second output. The function keeps
     it from call to call, with zeros at first: make another one where new games begin.
@@ -62,11 +62,12 @@ def make_greedy(model, epsilon=0.0, seed=0, action_space=None):
         if np.isnan(outputs).any():  # which argmax would take for the highest
             raise FloatingPointError("the network's output is NaN, so that it chooses no action")
         explore = rng.random(len(outputs)) < epsilon
-        if isinstance(action_space, gym.spaces.Box):
-            low, high = action_space.low, action_space.high
-            drawn = rng.uniform(low, high, outputs.shape)
-            return np.where(explore[:, None], drawn, np.clip(outputs, low, high)).astype(action_space.dtype)
-        return np.where(explore, rng.integers(outputs.shape[-1], size=len(outputs)), outputs.argmax(-1))
+        if not isinstance(action_space, gym.spaces.Box):
+            return np.where(explore, rng.integers(outputs.shape[-1], size=len(outputs)), outputs.argmax(-1))
+        assert outputs.shape[1:] == action_space.shape, "the model's actions are not the environment's"
+        low, high = action_space.low, action_space.high
+        drawn, greedy = rng.uniform(low, high, outputs.shape), np.clip(outputs, low, high)
+        return np.where(explore[:, None], drawn, greedy).astype(action_space.dtype)
 
     return act
 
@@ -76,7 +77,7 @@ def evaluate(envs, act, seed, how="greedy", stopped=lambda: False):
 
     Args:
         envs: vector of environments in which `terminated` and `truncated` mean the end of a game.
-        act: obs [N, ...] → actions [N].
+        act: obs [N, ...] → actions [N, ...].
         seed: of the environments.
         how: how the actions are chosen, for the announcement.
         stopped: asked before every step whether to stop.

@@ -89,7 +89,7 @@ def settings_of(path):
 def load_policy(path, obs_space, action_space):
     """A Keras model that acts: obs [N, ...] → one number per action, [N, A]; the highest is the greedy action.
 
-    Where the actions are vectors (a Box) it gives the greedy action itself.
+    Where actions are vectors (a Box), it gives the greedy action itself, [N, A].
 
     A recurrent one takes the state besides, [N, S], and gives the next one: [obs, state] → [numbers, next state]. The
     state is zeros where a game begins.
@@ -202,7 +202,7 @@ def first(path, outputs):
     """The one tensor among the outputs of a model, or the first of a list; UsageError if several have only names."""
     while isinstance(outputs, list | tuple | dict):
         if isinstance(outputs, dict) and len(outputs) > 1:
-            raise UsageError(f"{path} does not tell which of its outputs {', '.join(outputs)} rates the actions")
+            raise UsageError(f"{path} does not tell which of its outputs {', '.join(outputs)} decides on the action")
         outputs = next(iter(outputs.values() if isinstance(outputs, dict) else outputs))
     return outputs
 
@@ -223,7 +223,7 @@ def holds(kind, wanted):
 
 
 def try_out(path, policy, obs_space):
-    """Call the policy on a few observations; UsageError if it fails or if what it gives cannot rate actions."""
+    """Call the policy on a few observations; UsageError if it fails or gives no actions."""
     if not all(np.isfinite(weight).all() for weight in policy.get_weights()):
         raise UsageError(f"{path} has weights that are NaN or infinite")
     rng = np.random.default_rng(0)

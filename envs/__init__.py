@@ -30,3 +30,4 @@ gym.register(
     vector_entry_point="envs.cartpole:CartPoleNoVelocityVector",
     max_episode_steps=500,
 )
+gym.register("MaskedGridworld-v0", entry_point="envs.masked:MaskedGridworld", max_episode_steps=50)

@@ -80,9 +80,8 @@ def make_other(env_id, num_envs, env_kwargs):
     try_out(env_id, env)
     check_stacks(env_id, env)
     env.close()
-    return served(
-        env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync"), "discrete"
-    )
+    envs = build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, vectorization_mode="sync")
+    return served(env_id, envs, "discrete")
 
 
 def atari_settings(env_id, sticky_actions, noop_max):

@@ -32,21 +32,10 @@ KINDS = {
         lambda env: isinstance(env.unwrapped, GridEnv),
     ),
 }
-# What a recipe may ask the actions to be, in the same way.
+# What a recipe may ask the actions to be: in words, what makes them of others, who takes them.
 ACTIONS = {
-    "discrete": (
-        "discrete ones are wanted, gymnasium.wrappers.DiscretizeAction or TransformAction makes them",
-        lambda space: isinstance(space, Discrete),
-    ),
-    "continuous": (
-        "vectors of floats between finite bounds are wanted, gymnasium.wrappers.TransformAction makes them",
-        lambda space: (
-            isinstance(space, Box)
-            and len(space.shape) == 1
-            and np.issubdtype(space.dtype, np.floating)
-            and bool(np.isfinite([space.low, space.high]).all() and (space.low < space.high).all())
-        ),
-    ),
+    "discrete": ("discrete ones", "DiscretizeAction or TransformAction", "most other recipes"),
+    "continuous": ("vectors of floats with finite, different bounds", "TransformAction", "the recipes *_pendulum"),
 }
 # What a recipe decides, not the environment.
 RESERVED = {"id", "num_envs", "render_mode", "vectorization_mode", "vector_kwargs", "wrappers", "autoreset_mode"}
@@ -86,7 +75,8 @@ def make(env_id, kind, env_kwargs=None, actions="discrete"):
 def make_vec(env_id, num_envs, kind, env_kwargs=None, actions="discrete"):
     """`gym.make_vec`, checked like `make`: `num_envs` environments at once, next-step autoreset.
 
-    Vectors of numbers are float32, whatever the environment's own type.
+    Vectors of numbers are float32, whatever the environment's own type: those that it shows, and those that it takes as
+    actions. Such an action is clipped to its bounds, which a number of another type may miss by its rounding.
     """
     make(env_id, kind, env_kwargs, actions).close()
     envs = served(env_id, build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs), actions)
@@ -95,6 +85,12 @@ def make_vec(env_id, num_envs, kind, env_kwargs=None, actions="discrete"):
         space = Box(-np.inf, np.inf, space.shape, np.float32)
         to_float = lambda obs: obs.astype(np.float32)  # noqa: E731
         envs = gym.wrappers.vector.TransformObservation(envs, to_float, single_observation_space=space)
+    if actions == "continuous":
+        own = envs.single_action_space
+        space = Box(own.low.astype(np.float32), own.high.astype(np.float32))
+        # A new array, because an environment may write into the one that it is given.
+        bounded = lambda action: np.clip(np.asarray(action, own.dtype), own.low, own.high)  # noqa: E731
+        envs = gym.wrappers.vector.TransformAction(envs, bounded, single_action_space=space)
     return envs
 
 
@@ -186,8 +182,26 @@ def build(maker, env_id, env_kwargs, **own):
 
 def check_actions(env_id, space, *names):
     """gymnasium.error.Error unless the actions are of one of these names in `ACTIONS`."""
-    if not any(ACTIONS[name][1](space) for name in names):
-        raise gym.error.Error(f"{env_id} has the actions {in_short(space)}; {ACTIONS[names[0]][0]}")
+    kind = kind_of_actions(space)
+    if kind in names:
+        return
+    wanted, makers, _ = zip(*(ACTIONS[name] for name in names), strict=True)
+    elsewhere = f"; {ACTIONS[kind][2]} take these" if kind else ""
+    raise gym.error.Error(
+        f"{env_id} has the actions {in_short(space)}; {' or '.join(wanted)} are wanted, "
+        f"gymnasium.wrappers.{makers[0]} makes them{elsewhere}"
+    )
+
+
+def kind_of_actions(space):
+    """The name in `ACTIONS` for a space of actions; None for one that no recipe takes."""
+    if isinstance(space, Discrete):
+        return "discrete"
+    if not isinstance(space, Box) or len(space.shape) != 1 or not np.issubdtype(space.dtype, np.floating):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = space.high.astype(np.float32) - space.low.astype(np.float32)  # as networks count
+    return "continuous" if width.size and width.min() > 0 and width.max() < np.inf else None
 
 
 def first_action(space):

@@ -3,7 +3,7 @@
 import gymnasium as gym
 
 from envs.atari import make_ale
-from envs.checked import build, find, is_atari, served
+from envs.checked import ACTIONS, build, find, is_atari, served
 
 
 def remake(env_id, env_kwargs, num_envs, render_mode=None):
@@ -22,4 +22,4 @@ def remake(env_id, env_kwargs, num_envs, render_mode=None):
         return make_ale(env_id, num_envs, env_kwargs)
     shown = {"render_mode": render_mode} if render_mode else {}
     envs = build(gym.make_vec, env_id, env_kwargs, num_envs=num_envs, **shown)
-    return served(env_id, envs, "discrete", "continuous")
+    return served(env_id, envs, *ACTIONS)

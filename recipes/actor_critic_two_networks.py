@@ -67,6 +67,7 @@ import fire
 import numpy as np
 
 from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, strict, validated
+from common.graph import make_env_step
 from common.lazy import keras, tf
 from common.losses import huber
 from common.run import Run, finite
@@ -94,23 +95,6 @@ def build_actor_critic(obs_space, num_actions, hidden_units):
 
     actor, critic = network(num_actions, "actor"), network(1, "critic")
     return keras.Model(obs, [actor(obs), critic(obs)], name="actor_critic")
-
-
-def make_env_step(envs):
-    """The environments as an operation of the graph: action [N] → obs [N, D], reward, terminated, truncated [N]."""
-    obs_space, num_envs = envs.single_observation_space, envs.num_envs
-
-    def step(action):
-        obs, reward, terminated, truncated, _ = envs.step(action)
-        return obs, reward.astype(np.float32), terminated, truncated
-
-    def env_step(action):
-        types = (obs_space.dtype, tf.float32, tf.bool, tf.bool)
-        shapes = ((num_envs, *obs_space.shape), (num_envs,), (num_envs,), (num_envs,))
-        results = tf.numpy_function(step, [action], types)
-        return [tf.ensure_shape(result, shape) for result, shape in zip(results, shapes, strict=True)]
-
-    return env_step
 
 
 def run_episodes(model, env_step, obs, seed):

@@ -31,8 +31,7 @@ Differs from the source in (book/drqn_cartpole.md):
 
     python recipes/drqn_cartpole.py
 
-Mean of 100 greedy games after 50,000 steps: 475 and more on 9 of 10 seeds, in about a minute of training; Deep
-Q-Network, which has no memory, reaches 37 to 44 (book/drqn_cartpole.md).
+Ten seeds, as yet unmeasured (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every program in the book's pages runs."""
+"""Every program in the book's pages runs, and code that a page quotes is that of its file."""
 
 import json
 import os
@@ -6,16 +6,59 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import variants  # noqa: E402
+
 PROGRAMS = [
     pytest.param(program, id=f"{page.stem}-{i}")
     for page in sorted((ROOT / "book").glob("*.md"))
     for i, program in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
 ]
+
+QUOTES = [
+    pytest.param(name, code, id=f"{page.stem}-{i}")
+    for page in sorted((ROOT / "book").glob("*.md"))
+    for i, (name, code) in enumerate(re.findall(r"<!-- from (\S+) -->\n```py\n(.*?)\n```", page.read_text(), re.DOTALL))
+]
+
+
+def stands_in(code, text):
+    """Whether these lines stand one after the other in the text, indented further at most."""
+    lines, count = text.splitlines(), code.count("\n") + 1
+    return any(textwrap.dedent("\n".join(lines[i : i + count])) == code for i in range(len(lines)))
+
+
+@pytest.mark.parametrize(("name", "code"), QUOTES)
+def test_code_that_a_page_quotes_stands_in_its_file(name, code):
+    assert stands_in(code, (ROOT / name).read_text()), f"not in {name}:\n{code}"
+
+
+def test_code_that_differs_from_its_file_is_found():
+    text = "def f(x):\n    y = x\n\n    return y\n"
+    assert stands_in("y = x\n\nreturn y", text) and stands_in(text.strip(), text)
+    assert not any(stands_in(code, text) for code in ("y = x\nreturn y", "y = x\n\nreturn x", "y", "  y = x"))
+
+
+def test_code_that_is_no_program_and_not_quoted_has_a_blank_to_fill():
+    for page in (ROOT / "book").glob("*.md"):
+        for mark, code in re.findall(r"^(.*)\n```py\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE):
+            assert mark.startswith("<!-- from ") or "..." in code, f"{page.name}:\n{code}"
+
+
+def test_ppos_page_names_every_variant_that_is_measured_and_its_flags():
+    page = " ".join((ROOT / "book" / "ppo_cartpole.md").read_text().split())
+    for name, (flags, _) in variants.VARIANTS["ppo_cartpole"].items():
+        assert name == "as it is" or f"*{name}*" in page, name
+        for flag in flags.split():
+            assert f"`{flag.split('=')[0]}`" in page, flag
+    named = re.findall(r" Row: \*(.*?)\*\.", page)
+    assert sorted([*named, "as it is"]) == sorted(variants.VARIANTS["ppo_cartpole"])
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from common.replay import FrameReplayBuffer, ReplayBuffer
 from envs import atari
 from envs.checked import make_vec
 from envs.probes import _PixelChoice
-from recipes import actor_critic_cartpole, dqn_atari, dqn_gridworld, nfq_gridworld, reinforce_cartpole
+from recipes import a2c_cartpole, actor_critic_cartpole, dqn_atari, dqn_gridworld, nfq_gridworld, reinforce_cartpole
 
 
 class Colours(gym.Env):
@@ -159,8 +159,8 @@ def remembered(envs, recipe):
     if recipe is reinforce_cartpole:
         obs, *_ = recipe.play(envs, lambda obs: tf.zeros((len(obs), 2)), np.random.default_rng(0))
         return obs[:, 0, 0].tolist()
-    logits, env_step = (lambda obs: (tf.zeros((len(obs), 2)), None)), recipe.make_env_step(envs)
-    return recipe.run_episodes(logits, env_step, tf.constant(envs.reset()[0]), 0).obs[:, 0, 0].numpy().tolist()
+    logits, obs = (lambda obs: (tf.zeros((len(obs), 2)), None)), tf.constant(envs.reset()[0])
+    return recipe.run_episodes(logits, recipe.make_env_step(envs), obs, 0).obs[:, 0, 0].numpy().tolist()
 
 
 @pytest.mark.parametrize("recipe", [reinforce_cartpole, actor_critic_cartpole])
@@ -169,3 +169,26 @@ def test_whole_games_of_a_world_that_writes_into_what_it_returned(recipe):
     assert remembered(make_vec("memories/Clock-v0", 2, "vectors"), recipe) == times
     if recipe is reinforce_cartpole:  # as it would be without the copy; a graph copies by itself
         assert remembered(gym.make_vec("memories/Clock-v0", 2), recipe) == [10.0] * 10
+
+
+def first_rollout(monkeypatch, folder):
+    """Observations of one game, [T + 1], as the first update of A2C gets them."""
+    given, original = [], a2c_cartpole.make_update
+
+    def noting(*args):
+        update = original(*args)
+        return lambda obs, *others: given.append(obs) or update(obs, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(a2c_cartpole, "make_update", noting)
+        settings = {"num_envs": 2, "rollout_length": 10, "steps": 20, "eval_episodes": 0}
+        a2c_cartpole.train("memories/Clock-v0", logdir=str(folder), **settings)
+    return given[0][:, 0, 0].tolist()
+
+
+def test_a_rollout_of_a_world_that_writes_into_what_it_returned(tmp_path, monkeypatch):
+    """PPO plays in the same way."""
+    assert first_rollout(monkeypatch, tmp_path / "run") == [float(t) for t in range(11)]
+    # As it would be without the copy:
+    monkeypatch.setattr(a2c_cartpole, "make_vec", lambda env_id, num_envs, **others: gym.make_vec(env_id, num_envs))
+    assert first_rollout(monkeypatch, tmp_path / "twin") == [10.0] * 11

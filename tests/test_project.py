@@ -107,6 +107,10 @@ SIBLINGS = {
     ("dqn_cartpole", "pqn_cartpole"): 110,
     ("c51_cartpole", "qr_dqn_cartpole"): 50,
     ("dqn_cartpole", "drqn_cartpole"): 87,
+    ("actor_critic_cartpole", "a2c_cartpole"): 180,
+    ("a2c_cartpole", "ppo_cartpole"): 140,
+    ("ppo_cartpole", "ppo_pendulum"): 135,
+    ("ppo_cartpole", "masked_ppo_gridworld"): 12,
     ("ddpg_pendulum", "td3_pendulum"): 56,
     ("td3_pendulum", "sac_pendulum"): 92,
 }

@@ -1,5 +1,6 @@
 """Whole games, each once; how a model acts; the record of evaluations and the best network."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -96,6 +97,57 @@ def test_a_recurrent_model_keeps_its_state_from_step_to_step_and_begins_with_zer
 def test_an_output_that_is_nan_chooses_nothing():
     with pytest.raises(FloatingPointError, match="NaN"):
         make_greedy(linear([0.0, np.nan, 1, 0]))(np.ones((3, 1), np.float32))
+
+
+def vectors(scale, offset):
+    """A model whose action is `scale` times the only number observed plus `offset`."""
+    obs = keras.Input((1,))
+    model = keras.Model(obs, keras.layers.Dense(len(scale))(obs))
+    model.set_weights([np.array([scale], np.float32), np.array(offset, np.float32)])
+    return model
+
+
+def test_where_actions_are_vectors_the_first_output_is_the_action_itself_within_its_bounds():
+    for kind in (np.float32, np.float64):
+        space = gym.spaces.Box(np.array([0.1, -0.3], kind), np.array([0.7, 0.2], kind), dtype=kind)
+        policy = vectors([1, 1], [0, -0.5])
+        two_heads = keras.Model(policy.input, [policy.output, keras.layers.Dense(1)(policy.input)])
+        for model in (policy, two_heads):
+            actions = make_greedy(model, action_space=space)(np.array([[0.25], [-9], [9]], np.float32))
+            assert actions.dtype == kind and all(map(space.contains, actions))
+            np.testing.assert_array_equal(actions, np.array([[0.25, -0.25], [0.1, -0.3], [0.7, 0.2]], kind))
+
+
+def test_the_best_action_of_the_probe_scores_0_and_a_random_one_what_it_must():
+    envs = make_vec("probes/ChosenVector-v0", 3000, "vectors", actions="continuous")
+    best, space = vectors([2, 2.5], [0, 2.5]), envs.single_action_space
+    np.testing.assert_allclose(evaluate(envs, make_greedy(best, action_space=space), 0).returns, 0, atol=1e-12)
+    # Two numbers, each a uniform one against another: the mean of (x - y)² on -1 to 1 is 1/3 + 1/3, and of two 4/3.
+    returns = evaluate(envs, make_greedy(best, 1.0, action_space=space), 0).returns
+    assert returns.mean() == pytest.approx(-4 / 3, abs=5 * returns.std() / np.sqrt(3000))  # five standard errors
+
+
+def test_epsilon_is_the_share_of_random_vectors_each_number_anywhere_between_its_bounds():
+    space = gym.spaces.Box(np.array([0, -4], np.float32), np.array([1, 4], np.float32))
+    act = make_greedy(vectors([0, 0], [0.5, 9]), 0.4, seed=0, action_space=space)
+    actions = np.concatenate([act(np.ones((100, 1), np.float32)) for _ in range(100)])
+    assert actions.shape == (10_000, 2) and all(map(space.contains, actions))
+    is_greedy = actions == np.array([0.5, 4], np.float32)
+    assert (is_greedy[:, 0] == is_greedy[:, 1]).all()  # the whole vector is random, or none of it
+    assert is_greedy[:, 0].mean() == pytest.approx(0.6, abs=5 * 0.5 / np.sqrt(10_000))  # five standard errors
+    drawn = (actions[~is_greedy[:, 0]] - space.low) / (space.high - space.low)
+    tenths = np.stack([np.histogram(column, 10, (0, 1))[0] / len(drawn) for column in drawn.T])
+    np.testing.assert_allclose(tenths, 0.1, atol=5 * 0.3 / np.sqrt(len(drawn)))
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 5 / np.sqrt(len(drawn))  # each number is drawn by itself
+
+
+def test_a_vector_that_is_nan_or_of_another_size_is_no_action():
+    space, obs = gym.spaces.Box(-2, 2, (2,), np.float32), np.ones((3, 1), np.float32)
+    with pytest.raises(FloatingPointError, match="NaN"):
+        make_greedy(vectors([0, np.nan], [0, 0]), action_space=space)(obs)
+    for wide in ([0], [0, 0, 0]):  # of which the first would be repeated
+        with pytest.raises(AssertionError, match="not the environment's"):
+            make_greedy(vectors(wide, wide), action_space=space)(obs)
 
 
 def test_epsilon_is_the_share_of_random_actions():

@@ -1,5 +1,6 @@
 """What a run leaves behind, what its loop carries, how it ends, and what continuing it changes."""
 
+import contextlib
 import json
 import os
 import re
@@ -81,6 +82,37 @@ def test_the_folder_of_a_run(tmp_path):
     names = {path.name.split(".")[0] for path in run.dir.iterdir()}
     assert names == {"config", "episodes", "model", "learning_curve", "events", "checkpoint"}
     assert weight(run.dir) == 30
+
+
+def log_rollout(run, carry, reward, playing, ended, epsilon):
+    """Log T steps of two games, [T, 2] each, as a recipe does between two updates."""
+    for paid, plays, ends in zip(*map(np.array, (reward, playing, ended)), strict=True):
+        carry.step += int(plays.sum())
+        run.log_steps(carry.step, paid, plays > 0, ends > 0, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_steps_by_hand_where_a_game_goes_on_in_the_next_rollout(tmp_path, resumed):
+    """Two games side by side; 99 is paid where one only resets, and belongs to no game."""
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(run)
+        first = [[1, 10], [2, 20], [99, 30]], [[1, 1], [1, 1], [0, 1]], [[0, 0], [1, 0], [0, 0]]
+        log_rollout(run, carry, *first, epsilon=0.5)
+        assert (carry.step, run.episode) == (5, 1)
+        if resumed:
+            stack.close()
+            run = new_run(tmp_path, resume=True)
+            carry = run.begin(model=model_of(0), step=0)
+            stack.enter_context(run)
+        second = [[4, 40], [5, 99], [99, 60]], [[1, 1], [1, 0], [0, 1]], [[0, 1], [1, 0], [0, 0]]
+        log_rollout(run, carry, *second, epsilon=1.5)
+        assert (carry.step, run.episode) == (9, 3)
+    episodes = read_episodes(tmp_path)
+    # 1 + 2; then 10 + 20 + 30 + 40, of which three steps were in the first rollout: (3 * 0.5 + 1.5) / 4; then 4 + 5
+    assert episodes["episode_return"].tolist() == [3, 100, 9] and episodes["episode_length"].tolist() == [2, 4, 2]
+    assert episodes["epsilon"].tolist() == [0.5, 0.75, 1.5] and episodes["step"].tolist() == [4, 7, 8]
 
 
 def test_tensorboard_has_the_arguments_of_each_start(tmp_path, points):

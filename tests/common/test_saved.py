@@ -204,6 +204,40 @@ def test_a_second_input_that_is_no_state_is_refused(tmp_path, made):
         load_policy(tmp_path / "model.keras", VECTOR, TWO)
 
 
+PAIR = gym.spaces.Box(np.array([0, -4], np.float32), np.array([1, 4], np.float32))  # vectors of actions
+
+
+def test_a_model_of_vectors_gives_the_action_itself_and_of_several_outputs_the_first(tmp_path):
+    obs = np.random.default_rng(0).normal(size=(3, 4))  # float64, as MuJoCo's; the model takes float32
+    scaled = keras.layers.Rescaling([0.5, 4.0], [0.5, 0.0])
+    made = functional(lambda obs: [scaled(dense(2, "tanh")(obs)), dense(2)(obs), dense(2)(obs)])
+    made.save(tmp_path / "model.keras")
+    wide = gym.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+    policy = load_policy(tmp_path / "model.keras", wide, PAIR)
+    np.testing.assert_allclose(policy(obs), made(obs)[0], rtol=1e-6)
+    assert policy.output_shape == (None, 2) and all(map(PAIR.contains, policy(obs).numpy()))
+    float64 = gym.spaces.Box(0.0, 1.0, (2,), np.float64)
+    np.testing.assert_allclose(load_policy(tmp_path / "model.keras", wide, float64)(obs), made(obs)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda: small_model(3), r"maps \(4,\) to \(3,\); the environment needs \(4,\) to \(2,\)"),
+        (lambda: small_model(1), r"maps \(4,\) to \(1,\); the environment needs \(4,\) to \(2,\)"),  # repeated else
+        (lambda: functional(lambda obs: dense(2)(obs)[:, None]), r"to \(1, 2\); the environment needs"),
+        (lambda: functional(dense(2), shape=(3,)), r"maps \(3,\) to \(2,\); the environment needs \(4,\)"),
+        (lambda: functional(lambda obs: {"mean": dense(2)(obs), "action": dense(2)(obs)}), "which of its outputs"),
+        (lambda: functional(lambda obs: keras.ops.log(-1 - keras.ops.abs(dense(2)(obs)))), "gives NaN"),
+    ],
+)
+def test_a_model_that_gives_no_such_vector_is_refused(tmp_path, made, why):
+    made().save(tmp_path / "model.keras")
+    with pytest.raises(UsageError, match=why) as refused:
+        load_policy(tmp_path / "model.keras", VECTOR, PAIR)
+    assert "\n" not in str(refused.value)
+
+
 REFUSED = {
     "takes 2 inputs": lambda: (lambda a, b: keras.Model([a, b], dense(2)(a + b)))(keras.Input((4,)), keras.Input((4,))),
     "which of its outputs a, b": lambda: functional(lambda obs: {"a": dense(2)(obs), "b": dense(2)(obs)}),

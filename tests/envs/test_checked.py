@@ -58,7 +58,26 @@ class SameStep(gym.vector.VectorEnv):
         self.num_envs = num_envs
 
 
-for _world in (Pole, OldReset, OldStep, NoSeed, OtherShape, Fails):
+class Strict(Pole):
+    """Pays the sum of the action, which must be one of its own, and overwrites the array that held it."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)  # as MuJoCo's
+
+    def __init__(self, action_space):
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.full(2, 0.1), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        reward = float(action.sum())
+        action[:] = 99
+        return np.full(2, 0.1), reward, False, False, {}
+
+
+for _world in (Pole, OldReset, OldStep, NoSeed, OtherShape, Fails, Strict):
     gym.register(f"door/{_world.__name__}-v0", entry_point=_world)
 gym.register("door/SameStep-v0", entry_point=Pole, vector_entry_point=SameStep)
 
@@ -102,6 +121,79 @@ def test_arguments_that_the_environment_does_not_take(env_kwargs, said):
     ):
         with pytest.raises(gym.error.Error, match=said):
             maker()
+
+
+Box, inf = gym.spaces.Box, np.inf
+VECTORS = {
+    "one": Box(-1, 1, (1,), np.float32),
+    "asymmetric": Box(np.array([-2, 0, 100], np.float32), np.array([5, 1, 101], np.float32)),
+    "float64": Box(np.array([0.1, -0.3]), np.array([0.7, 0.2]), dtype=np.float64),  # float32 has none of these numbers
+    "float16": Box(-0.1, 0.1, (2,), np.float16),
+}
+
+
+@pytest.mark.parametrize("space", VECTORS.values(), ids=VECTORS)
+@pytest.mark.filterwarnings("error")
+def test_vectors_of_actions_between_any_bounds_reach_the_world_as_it_wants_them(space):
+    envs = make_vec("door/Strict-v0", 3, "vectors", {"action_space": space}, actions="continuous")
+    assert envs.reset(seed=0)[0].dtype == envs.single_observation_space.dtype == np.float32
+    own, low, high = envs.single_action_space, space.low, space.high
+    assert own.shape == space.shape and own.dtype == np.float32
+    np.testing.assert_array_equal([own.low, own.high], np.array([low, high]).astype(np.float32))
+    for action, paid in (
+        (own.low, low.sum()), (own.high, high.sum()),
+        (own.low - 1, low.sum()), (own.high.astype(float) + 1, high.sum()),  # out of bounds, and of another type
+    ):  # fmt: skip
+        actions = np.tile(action, (3, 1))
+        reward = envs.step(actions)[1]  # `Strict` asserts that each is an action of its own
+        np.testing.assert_allclose(reward, [paid] * 3, rtol=1e-6)
+        assert (actions == action).all()  # and what it wrote is not seen here
+    envs.action_space.seed(0)
+    actions = envs.action_space.sample()
+    np.testing.assert_allclose(envs.step(actions)[1], actions.sum(axis=1), rtol=1e-3)
+
+
+REFUSED_ACTIONS = {
+    "infinite": Box(-inf, inf, (2,)),
+    "half infinite": Box(0, inf, (2,)),
+    "too wide for float32": Box(-1e300, 1e300, (2,), np.float64),
+    "width too wide": Box(-3e38, 3e38, (2,)),
+    "equal": Box(np.array([-1, 0], np.float32), np.array([1, 0], np.float32)),
+    "equal in float32": Box(np.array([1.0]), np.array([1.0 + 1e-9]), dtype=np.float64),
+    "number": Box(-1, 1, ()),
+    "two axes": Box(-1, 1, (2, 2)),
+    "empty": Box(-1, 1, (0,)),
+    "whole numbers": Box(0, 3, (2,), np.int32),
+    "dict": gym.spaces.Dict(a=Box(-1, 1, (2,))),
+    "tuple": gym.spaces.Tuple([Box(-1, 1, (2,)), gym.spaces.Discrete(2)]),
+    "several numbers": gym.spaces.MultiDiscrete([2, 2]),
+    "bits": gym.spaces.MultiBinary(2),
+}
+
+
+@pytest.mark.parametrize("space", REFUSED_ACTIONS.values(), ids=REFUSED_ACTIONS)
+@pytest.mark.filterwarnings("error")
+def test_actions_that_no_recipe_takes_are_refused_in_one_line(space):
+    env_kwargs, vectors = {"action_space": space}, "vectors of floats with finite, different bounds are wanted"
+    for maker, said in (
+        (lambda: make_vec("door/Strict-v0", 2, "vectors", env_kwargs, actions="continuous"), vectors),
+        (lambda: make_vec("door/Strict-v0", 2, "vectors", env_kwargs), "; discrete ones are wanted"),
+        (lambda: remake("door/Strict-v0", env_kwargs, 2), f"; discrete ones or {vectors}"),
+    ):
+        with pytest.raises(gym.error.Error, match="has the actions ") as refusal:
+            maker()
+        text = str(refusal.value)
+        assert said in text and text.endswith("TransformAction makes them") and "\n" not in text, text
+
+
+def test_actions_that_other_recipes_take_are_refused_and_these_named():
+    for kind in ("vectors", "numbers"):
+        with pytest.raises(gym.error.Error, match=r"DiscretizeAction .*; the recipes \*_pendulum take these$"):
+            make_vec("Pendulum-v1", 2, kind)
+    with pytest.raises(gym.error.Error, match=r"vectors of floats .*; most other recipes take these$"):
+        make_vec("CartPole-v1", 2, "vectors", actions="continuous")
+    assert remake("Pendulum-v1", {}, 2).single_action_space.shape == (1,)
+    assert remake("CartPole-v1", {}, 2).single_action_space.n == 2
 
 
 def test_arguments_reach_one_environment_and_a_vector():

@@ -34,6 +34,10 @@ PQN = {
     "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "epochs": 2, "batch_size": 16,
     "save_interval": 100, **EVALUATED,
 }  # fmt: skip
+A2C = {
+    "episodes": 24, "num_envs": 4, "hidden_units": 8, "rollout_length": 8, "save_interval": 100, **EVALUATED,
+}  # fmt: skip
+PPO = {**A2C, "epochs": 2, "batch_size": 16}
 DDPG = {
     "episodes": 12, "num_envs": 4, "hidden_units": 8, "learning_starts": 64, "train_interval": 32, "minibatches": 4,
     "batch_size": 16, "save_interval": 300, **EVALUATED, "eval_interval": 500,
@@ -63,13 +67,17 @@ QUICK = {
     "qr_dqn_cartpole": DQN,
     "drqn_cartpole": {**DQN, "memory_units": 4, "burn_in": 1, "length": 2},
     "pqn_cartpole": PQN,
+    "a2c_cartpole": A2C,
+    "ppo_cartpole": PPO,
+    "ppo_pendulum": {**PPO, "episodes": 12, "rollout_length": 48, "save_interval": 300, "eval_interval": 500},
+    "masked_ppo_gridworld": PPO,
     "ddpg_pendulum": DDPG,
     "td3_pendulum": DDPG,
     "sac_pendulum": DDPG,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
-VECTORS = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum"}  # their actions are vectors of numbers
+VECTORS = {"ppo_pendulum", "ddpg_pendulum", "td3_pendulum", "sac_pendulum"}  # their actions are vectors of numbers
 TABLES = {  # they have no loss; recipe → the function whose result enters what it carries
     "q_table_frozenlake": "td_target",
     "q_learning_cliffwalking": "td_target",
@@ -194,7 +202,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name,
 
         def nan_step(*batch):
             result = step(*batch)
-            result = result if isinstance(result, tuple) else (result,)
+            result = tuple(result) if isinstance(result, tuple | list) else (result,)
             result = tuple(part if np.ndim(part) else np.float32(np.nan) for part in result)  # the loss is a number
             return result if len(result) > 1 else result[0]
 

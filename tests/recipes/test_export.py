@@ -64,6 +64,83 @@ def test_an_export_of_a_recurrent_policy_takes_the_state_and_returns_the_next_on
             export(model="model.keras", env_id="CartPole-v1", format=format, out="forgetful")
 
 
+class Bounded(gym.Env):
+    """Shows what MuJoCo's environments do, two float64 numbers here; actions lie between the bounds that are given."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+    def __init__(self, low, high, dtype):
+        self.action_space = gym.spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=np.dtype(dtype))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.normal(size=2), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return self.np_random.normal(size=2), 0.0, False, False, {}
+
+
+gym.register("export/Bounded-v0", entry_point=Bounded)
+BOUNDS = {
+    "asymmetric": {"low": [-2, 0, 100], "high": [5, 1, 101], "dtype": "float32"},
+    "tiny": {"low": [-1e-6, 0], "high": [1e-6, 2e-6], "dtype": "float32"},
+    "float64": {"low": [-0.3, -1000], "high": [0.7, 1000], "dtype": "float64"},
+}
+
+
+def squashed(low, high, stretch=1.0):
+    """A policy with tanh and Rescaling: two numbers → an action between the bounds, or beyond them by `stretch`."""
+    low, high = np.array(low, float), np.array(high, float)
+    scale, offset = (stretch * (high - low) / 2).tolist(), ((high + low) / 2).tolist()
+    obs = keras.Input((2,))
+    hidden = keras.layers.Dense(16, "tanh")(obs)
+    unit = keras.layers.Dense(len(low), "tanh")(hidden)
+    model = keras.Model(obs, keras.layers.Rescaling(scale, offset)(unit))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=weight.shape, scale=0.3) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_an_export_of_a_policy_of_vectors_gives_the_actions_within_their_bounds(tmp_path, monkeypatch, bounds, format):
+    if format == "onnx" and not all(map(importlib.util.find_spec, NEEDED["onnx"])):
+        pytest.skip("the extra onnx is not installed here")
+    monkeypatch.chdir(tmp_path)
+    low, high = (np.array(BOUNDS[bounds][end], np.float32) for end in ("low", "high"))
+    obs = np.random.default_rng(1).normal(size=(200, 2)).astype(np.float32)
+    for stretch in (1.0, 3.0):
+        model = squashed(BOUNDS[bounds]["low"], BOUNDS[bounds]["high"], stretch)
+        model.save("model.keras")
+        out = tmp_path / f"policy-{stretch}"
+        export(model="model.keras", env_id="export/Bounded-v0", env_kwargs=BOUNDS[bounds], format=format, out=str(out))
+        (action,) = RUNTIMES[format](out)(obs)
+        assert action.dtype == np.float32 and action.shape == (200, len(low))
+        assert ((low <= action) & (action <= high)).all()
+        np.testing.assert_allclose((action - np.clip(model(obs), low, high)) / (high - low), 0, atol=1e-5)
+        at_a_bound = ((action == low) | (action == high)).mean()
+        assert at_a_bound == 0 if stretch == 1 else 0.1 < at_a_bound < 0.9
+
+
+def test_an_export_whose_vectors_differ_is_not_kept(tmp_path, monkeypatch):
+    """However small the bounds are: what differs is told in parts of their distance."""
+    monkeypatch.chdir(tmp_path)
+    bounds = BOUNDS["tiny"]
+    model = squashed(bounds["low"], bounds["high"])
+    model.save("model.keras")
+    width = np.array(bounds["high"]) - np.array(bounds["low"])
+    for part, is_kept in ((1e-2, False), (np.nan, False), (1e-5, True)):
+        monkeypatch.setitem(RUNTIMES, "saved_model", lambda path, part=part: lambda obs: [model(obs) + part * width])
+        flags = {"model": "model.keras", "env_id": "export/Bounded-v0", "env_kwargs": bounds, "out": f"out-{part}"}
+        if is_kept:
+            assert export(**flags).exists()
+        else:
+            with pytest.raises(UsageError, match="refused: the export differs on 512 of 512 observations"):
+                export(**flags)
+            assert not (tmp_path / f"out-{part}").exists()
+
+
 @pytest.mark.parametrize(("format", "missing"), [(f, package) for f in NEEDED for package in NEEDED[f]])
 def test_a_runtime_that_is_missing_gets_one_line_that_installs_it(run, tmp_path, monkeypatch, format, missing):
     found = {"ai_edge_litert", "tf2onnx", "onnxruntime"} - {missing}

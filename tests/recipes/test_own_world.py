@@ -14,9 +14,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.evaluation import make_greedy
-from common.files import read_episodes
+from common.evaluation import evaluate, make_greedy
+from common.files import read_csv, read_episodes
 from common.lazy import keras
+from envs.checked import make_vec
 from recipes import (
     dqn_atari,
     export,
@@ -29,7 +30,7 @@ from recipes import (
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "book" / "own_world.md").read_text()
-WORLDS, FRAMES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+WORLDS, BOAT, FRAMES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 
 
@@ -44,17 +45,24 @@ def words(command):
 def folder(tmp_path, monkeypatch):
     """A working directory that holds the modules of the page."""
     (tmp_path / "corridor.py").write_text(WORLDS)
+    (tmp_path / "boat.py").write_text(BOAT)
     (tmp_path / "frames.py").write_text(FRAMES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.slow
-def test_every_command_of_the_page_works_in_its_order(folder):
-    assert len(COMMANDS) == 13
-    for command in COMMANDS:
+def run_in_order(commands, folder):
+    """Type the commands one after the other."""
+    for command in commands:
         done = subprocess.run(words(command), cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_works_in_its_order(folder):
+    commands = [command for command in COMMANDS if "boat" not in command]
+    assert len(commands) == 13
+    run_in_order(commands, folder)
     for made in (
         "corridor/play.mp4",
         "corridor/policy",
@@ -65,6 +73,40 @@ def test_every_command_of_the_page_works_in_its_order(folder):
     ):
         assert (folder / "runs" / made).exists()
     assert read_episodes(folder / "runs" / "corridor")["episode_return"][-100:].mean() > 0.6  # random play: below -3
+
+
+@pytest.mark.slow
+def test_every_command_about_the_boat_works_in_its_order(folder):
+    commands = [command for command in COMMANDS if "boat" in command]
+    assert len(commands) == 5
+    run_in_order(commands, folder)
+    assert all((folder / "runs" / "boat" / made).exists() for made in ("play.mp4", "policy"))
+    assert read_csv(folder / "runs" / "boat" / "evaluations.csv")["mean"][-1] > -15  # no thrust: -37, random play: -48
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 4)).astype(np.float32)
+    output = keras.models.load_model(folder / "runs" / "boat" / "model.keras")(obs)
+    greedy = np.array(output[0] if isinstance(output, list) else output)
+    (action,) = export.run_saved_model(folder / "runs" / "boat" / "policy")(obs)
+    np.testing.assert_allclose(action, np.clip(greedy, [0, -0.5], [1, 0.5]), atol=1e-5)
+    assert (action.std(axis=0) > [0.1, 0.1]).all()  # both numbers answer to what is seen
+
+
+def test_the_boat_earns_what_the_page_says(folder):
+    envs = make_vec("boat:Boat-v0", 1000, "vectors", actions="continuous")
+    envs.action_space.seed(0)
+
+    def steer(obs):
+        """Turn to the buoy, go ahead once it is in front, and stop there."""
+        x, y, cosine, sine = obs.T
+        turn = (np.arctan2(-y, -x) - np.arctan2(sine, cosine) + np.pi) % (2 * np.pi) - np.pi
+        thrust = np.where(abs(turn) < 0.5, np.hypot(x, y) / 0.1, 0)
+        return np.stack([thrust, turn], axis=1)  # the door clips it
+
+    for act, wanted in (
+        (lambda obs: np.zeros((1000, 2), np.float32), -37),
+        (lambda obs: envs.action_space.sample(), -48),
+        (steer, -5),
+    ):
+        assert abs(evaluate(envs, act, seed=0).returns.mean() - wanted) < 1.5  # three standard errors or more
 
 
 @pytest.mark.slow
@@ -124,6 +166,18 @@ def test_a_module_that_cannot_be_imported_is_one_line(module, said, tmp_path):
     (tmp_path / "broken.py").write_text(module)
     assert said in refused("reinforce_cartpole.py", "--env_id=broken:World-v0", cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["broken.py"]
+
+
+def test_a_world_with_other_actions_is_one_line_that_tells_who_takes_them(folder):
+    said = refused("reinforce_cartpole.py", "--env_id=boat:Boat-v0", cwd=folder)
+    assert "boat:Boat-v0 has the actions Box([ 0. -0.5], [1. 0.5], (2,), float32); discrete ones are wanted" in said
+    assert said.endswith("DiscretizeAction or TransformAction makes them; the recipes *_pendulum take these\n")
+    (folder / "boat.py").write_text(
+        BOAT.replace("np.array([1, 0.5], np.float32)", "np.array([np.inf, 0.5], np.float32)")
+    )
+    for program in ("play.py", "export.py"):
+        said = refused(program, "--model=any.keras", "--env_id=boat:Boat-v0", cwd=folder)
+        assert "discrete ones or vectors of floats with finite, different bounds are wanted" in said
 
 
 class Strange(gym.Env):

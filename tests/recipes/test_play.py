@@ -168,6 +168,71 @@ def test_bad_input_gets_one_line(tmp_path, run_recipe, no_tensorflow, flags, sai
     assert list(tmp_path.iterdir()) == []
 
 
+class Paid(gym.Env):
+    """Two steps, which pay the second number of an action; one that is out of bounds is refused."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    action_space = gym.spaces.Box(np.array([0.1, -3]), np.array([0.7, 5]), dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(3), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.t += 1
+        return np.zeros(3), float(action[1]), self.t == 2, False, {}
+
+
+gym.register("play/Paid-v0", entry_point=Paid)
+
+
+def constant_model(path, *action):
+    """A model that takes three numbers and always gives this action."""
+    obs = keras.Input((3,))
+    model = keras.Model(obs, keras.layers.Dense(len(action), kernel_initializer="zeros")(obs))
+    model.layers[-1].bias.assign(action)
+    model.save(path)
+
+
+def test_actions_that_are_vectors_are_played_within_their_bounds(tmp_path, capsys):
+    model = tmp_path / "model.keras"
+    for action, each in (([0.25, 1.5], 1.5), ([-9, 9], 5), ([9, -9], -3)):
+        constant_model(model, *action)
+        assert play(model=str(model), env_id="play/Paid-v0", episodes=2).returns.tolist() == [2 * each] * 2
+    returns = play(model=str(model), env_id="play/Paid-v0", episodes=500, epsilon=1.0).returns
+    # Two uniform numbers from -3 to 5: mean 2 * 1, deviation sqrt(2 * 8² / 12) = 3.27.
+    assert abs(returns.mean() - 2) < 5 * 3.27 / np.sqrt(500) and abs(returns.std() - 3.27) < 0.5
+    assert capsys.readouterr().out.endswith("500 games, epsilon 1.0\n")
+
+
+def test_a_pendulum_in_a_film(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    constant_model("push.keras", 1.0)
+    scores = play(model="push.keras", env_id="Pendulum-v1", episodes=2, video=True)
+    assert scores.lengths.tolist() == [200, 200] and scores.different == 2
+    assert (scores.returns > -17 * 200).all() and (scores.returns < -500).all()  # at most π² + 0.1 * 8² + 0.001 * 2²
+    film = imageio.imread("play.mp4")
+    assert film.shape == (201, 500, 500, 3) and film.std() > 5
+    assert "film            play.mp4: 1 game, return -" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "action", "said"),
+    [
+        ("play", [1.0, 2.0], "model.keras maps (3,) to (2,); the environment needs (3,) to (1,)"),
+        ("export", [np.nan], "model.keras has weights that are NaN or infinite"),
+    ],
+)
+def test_a_model_of_other_actions_gets_one_line(tmp_path, run_recipe, program, action, said):
+    constant_model(tmp_path / "model.keras", *action)
+    done = run_recipe(program, "--model=model.keras", "--env_id=Pendulum-v1")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
 def test_a_window_tells_the_score_of_its_games(run, monkeypatch, capsys):
     monkeypatch.setattr("recipes.play.check_display", lambda: None)
     monkeypatch.setattr("recipes.play.show", lambda pictures, fps: print(len(list(pictures))))
