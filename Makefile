@@ -48,6 +48,9 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/sac_speed.py --algorithm=ddpg --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/sac_speed.py --algorithm=td3 --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/sac_speed.py --algorithm=sac --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/policy_speed.py a2c_cartpole --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/policy_speed.py ppo_cartpole --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/policy_speed.py ppo_pendulum --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/variants.py dqn_cartpole
 	$(BIN)/python benchmarks/variants.py ppo_cartpole
