@@ -4,8 +4,8 @@ Measured are the mean return of 100 greedy games at the end of a run, and the st
 averaged 475. A change is a flag, or a piece of the recipe that is replaced in a copy. Every run is a process on one
 core; as many run at once as there are cores.
 
-Writes book/results/<recipe>/variants.json after every run, and at the end variants.md. What is in the JSON file already
-is not run again, except with --again. Refuses a tree with changes that no commit holds.
+Writes book/results/<recipe>/variants.json after every run, and at the end variants.md and the table in the recipe's
+page. What is in the JSON file already is not run again, except with --again. Refuses a tree with changes that no commit holds.
 
     python benchmarks/variants.py dqn_cartpole [--again]
     python benchmarks/variants.py ppo_cartpole [--again]
@@ -113,6 +113,15 @@ def compare(recipe, again=False):
             print(f"{name}, seed {seed}: {run['score']:.2f}, {run['steps_to_475']} steps", flush=True)
     about = f"Made by `python benchmarks/variants.py {recipe}` on {processor()}, commit {commit()[:8]}."
     write_text(folder / "variants.md", f"{table(results)}\n\n{about}\n")
+    page = ROOT / "book" / f"{recipe}.md"
+    write_text(page, with_table(page.read_text(), recipe, results))
+
+
+def with_table(page, recipe, results):
+    """The text of a page with the table between its marks."""
+    begin, end = f"<!-- variants of {recipe} -->\n", "<!-- end -->"
+    before, rest = page.split(begin)
+    return before + begin + table(results) + "\n" + end + rest.split(end, 1)[1]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import variants  # noqa: E402
 
+RESULTS = ROOT / "book" / "results"
 CHANGES = [(recipe, name) for recipe in variants.VARIANTS for name in variants.VARIANTS[recipe]]
 
 
@@ -39,6 +41,20 @@ def test_steps_until_the_last_games_average_the_goal():
     assert variants.steps_to(episodes, games=2) == 30
     assert variants.steps_to(episodes, games=3) == 40  # means 316.7, 483.3, 483.3
     assert variants.steps_to({name: rows[:2] for name, rows in episodes.items()}, games=2) is None
+
+
+def test_the_pages_are_what_the_results_say_and_these_are_of_all_seeds_and_of_commits():
+    measured = [recipe for recipe in variants.VARIANTS if (RESULTS / recipe / "variants.json").exists()]
+    assert "ppo_cartpole" in measured
+    for recipe in measured:
+        results = json.loads((RESULTS / recipe / "variants.json").read_text())
+        assert list(results) == list(variants.VARIANTS[recipe])
+        for runs in results.values():
+            assert [run["seed"] for run in runs] == list(range(variants.SEEDS[recipe]))
+            assert not any(run["git_commit"].endswith("-dirty") for run in runs)
+        page = (ROOT / "book" / f"{recipe}.md").read_text()
+        assert page == variants.with_table(page, recipe, results)
+        assert variants.table(results) in (RESULTS / recipe / "variants.md").read_text()
 
 
 def test_a_table_by_hand():
