@@ -43,7 +43,6 @@ BARS = {
     ),
     "Pendulum-v1": ("Pendulum-v1", -152, f"DDPG and TD3 in 20,000 steps, where SAC has -157, {ZOO}"),
     "Acrobot-v1-1M": ("Acrobot-v1", -83, "PPO in 1,000,000 steps, a goal of our own"),
-    "LunarLander-v3-1M": ("LunarLander-v3", 242, f"PPO in 1,000,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
     "Pendulum-v1-100k": ("Pendulum-v1", -165, "PPO in 100,000 steps, a goal of our own"),
     "LunarLander-v3": ("LunarLander-v3", 154, f"DQN in 100,000 steps (LunarLander-v2), {ZOO}; {BOX2D}"),
 }
@@ -69,9 +68,6 @@ SETTINGS = {
     "Pendulum-v1": {"ddpg_pendulum": "", "td3_pendulum": "", "sac_pendulum": ""},
     "Pendulum-v1-100k": {"ppo_pendulum": ""},
     "Acrobot-v1-1M": {"ppo_cartpole": f"{MILLION} --learning_rate=3e-4 --gae_lambda=0.94"},
-    "LunarLander-v3-1M": {
-        "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01"
-    },
     "LunarLander-v3": {"dqn_cartpole": LARGER},
 }
 

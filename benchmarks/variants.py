@@ -5,7 +5,8 @@ averaged 475. A change is a flag, or a piece of the recipe that is replaced in a
 core; as many run at once as there are cores.
 
 Writes book/results/<recipe>/variants.json after every run, and at the end variants.md and the table in the recipe's
-page. What is in the JSON file already is not run again, except with --again. Refuses a tree with changes that no commit holds.
+page. What is in the JSON file already is not run again, except with --again. Refuses a tree with changes that no
+commit holds.
 
     python benchmarks/variants.py dqn_cartpole [--again]
     python benchmarks/variants.py ppo_cartpole [--again]
