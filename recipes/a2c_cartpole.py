@@ -26,7 +26,8 @@ Differs from the source in (book/a2c_cartpole.md):
 
     python recipes/a2c_cartpole.py
 
-Ten seeds, as yet unmeasured (book/results/bars.md)
+Ten seeds, 100 greedy games each: mean 419.36, lowest 173.85, 7 at 500;
+31 s of training on one core of an AMD EPYC (book/results/bars.md)
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ Differs from the source in (book/ddpg_pendulum.md):
 
     python recipes/ddpg_pendulum.py
 
-Ten seeds, as yet unmeasured (book/results/bars.md)
+Ten seeds, 100 greedy games each: mean -150.17, lowest -158.65, 8 at -152 or more;
+18 s of training on one core of an AMD EPYC (book/results/bars.md)
 """
 
 from __future__ import annotations

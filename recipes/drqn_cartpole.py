@@ -31,7 +31,8 @@ Differs from the source in (book/drqn_cartpole.md):
 
     python recipes/drqn_cartpole.py
 
-Ten seeds, as yet unmeasured (book/results/bars.md)
+Ten seeds, 100 greedy games each: mean 486.04, lowest 362.67, 9 at 475 or more;
+80 s of training on one core of an AMD EPYC (book/results/bars.md)
 """
 
 from __future__ import annotations
