@@ -1,7 +1,8 @@
 """Training speed of A2C and PPO, this repository against Stable-Baselines3, in turns, in one run.
 
-Both: whole training loop with the same settings, evaluations left out, counted after the warm-up: PPO with those of RL
-Baselines3 Zoo, which are the recipe's, A2C with five steps of eight environments between two updates.
+Both: whole training loop with the same settings, evaluations and saves left out, counted after the warm-up: PPO on
+CartPole with those of RL Baselines3 Zoo, A2C with five steps of eight environments between two updates, PPO on the
+pendulum with the recipe's.
 
     python benchmarks/policy_speed.py ppo_cartpole --sb3_python=.venv-sb3/bin/python [--rounds=3]
     python benchmarks/policy_speed.py a2c_cartpole --sb3_python=.venv-sb3/bin/python [--rounds=3]
@@ -25,7 +26,7 @@ from common.machine import processor
 ROOT = Path(__file__).parent.parent
 WARM_UP = 10_000  # steps
 CHANGED = {
-    "ppo_cartpole": {"steps": 100_000},
+    "ppo_cartpole": {"steps": 100_000, "rollout_length": 32, "batch_size": 256, "epochs": 20},
     "a2c_cartpole": {"steps": 100_000, "rollout_length": 5},
     "ppo_pendulum": {"steps": 60_000},
 }
