@@ -69,7 +69,8 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/alike_actions.py
 	$(BIN)/python benchmarks/overestimation.py noise
 	$(BIN)/python benchmarks/overestimation.py cartpole
-	$(BIN)/python benchmarks/overestimation_td3.py
+	$(BIN)/python benchmarks/overestimation_td3.py noise
+	$(BIN)/python benchmarks/overestimation_td3.py pendulum
 	$(BIN)/python benchmarks/return_distribution.py
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare

@@ -1,14 +1,19 @@
 """How far the critic of TD3 is above what is true while it learns, with twins and without, and that of DDPG.
 
-Pendulum-v1. The estimate is the first critic's q of the greedy actions, the mean over the states of 20 greedy games;
-the truth is the discounted return that followed each of them. The first critic is the one that the actor climbs, so
-that one network is compared with one. Games go on for twice the time limit, and only the states of their first half
-count, so that none of the returns is cut.
+    noise       the probe `NoiseVector`, where every policy is worth 0: the estimate is the mean q of the greedy actions
+                for 1,000 observations
+    pendulum    Pendulum-v1: the estimate is that mean over the states of 20 greedy games, the truth the discounted
+                return that followed each of them. Games go on for twice the time limit, and only the states of their
+                first half count, so that none of the returns is cut.
 
-Writes overestimation.csv and overestimation.png into book/results/td3_pendulum/; refuses a tree with changes that no
-commit holds.
+q is that of the first critic, which the actor climbs, so that one network is compared with one. Each run is one of the
+recipes with its defaults, looked at while it learns.
 
-    python benchmarks/overestimation_td3.py [--seeds=10] [--steps=10000]
+Writes overestimation_<world>.csv and .png into book/results/td3_pendulum/; refuses a tree with changes that no commit
+holds.
+
+    python benchmarks/overestimation_td3.py noise [--seeds=10]
+    python benchmarks/overestimation_td3.py pendulum [--seeds=10]
 """
 
 import contextlib
@@ -38,17 +43,29 @@ VARIANTS = {
 }
 GAMMA = 0.98
 SETTINGS = {"gamma": GAMMA, "eval_interval": 0, "eval_episodes": 0, "save_interval": 1_000_000}
-INTERVAL = 500  # steps between two looks
 
 
-def judge(model, critic, games=20, horizon=200):
+def first_q(critic, obs, action):
+    """q of the first critic, [B]; that of DDPG has no other."""
+    return np.reshape(compiled(critic)(obs, action)[0], (len(obs), -1))[:, 0]
+
+
+def judge_noise(model, critic, count=1000):
+    """Mean estimate, and the truth, which is 0."""
+    rng = np.random.default_rng(1)
+    part = rng.integers(10, size=count) / 10  # of a game of 10 steps
+    obs = np.c_[rng.uniform(-1, 1, (count, 2)), part].astype(np.float32)
+    return float(first_q(critic, obs, compiled(model)(obs)[0]).mean()), 0.0
+
+
+def judge_pendulum(model, critic, games=20, horizon=200):
     """Mean estimate, and mean discounted return, over the states before `horizon` of greedy games twice as long."""
     envs = gym.make_vec("Pendulum-v1", num_envs=games, max_episode_steps=2 * horizon)
     obs, _ = envs.reset(seed=1)
     q, reward = [], []
     for _ in range(2 * horizon):
         action = compiled(model)(obs)[0].numpy()
-        q.append(np.reshape(compiled(critic)(obs, action)[0], (games, -1))[:, 0])
+        q.append(first_q(critic, obs, action))
         obs, gained, *_ = envs.step(action)
         reward.append(gained)
     envs.close()
@@ -58,14 +75,21 @@ def judge(model, critic, games=20, horizon=200):
     return float(np.mean(q[:horizon])), float(returns[:horizon].mean())
 
 
-def watch(recipe, settings, seed):
-    """Train, and look at the networks whenever another `INTERVAL` steps are done: rows of step, estimate, truth."""
+# settings, function of the networks, steps between two looks
+WORLDS = {
+    "noise": ({"env_id": "probes/NoiseVector-v0", "steps": 10_000}, judge_noise, 1_000),
+    "pendulum": ({"env_id": "Pendulum-v1", "steps": 10_000}, judge_pendulum, 500),
+}
+
+
+def watch(recipe, settings, judge, interval, seed):
+    """Train, and look at the networks whenever another `interval` steps are done: rows of step, estimate, truth."""
     rows = []
 
     class Watched(Run):
         def evaluate_every(self, *_):
             learned = np.isfinite(self.carry.loss)
-            if learned and self.carry.step // INTERVAL > (rows[-1][0] // INTERVAL if rows else 0):
+            if learned and self.carry.step // interval > (rows[-1][0] // interval if rows else 0):
                 rows.append((self.carry.step, *judge(self.carry.model, self.carry.critic)))
 
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
@@ -82,40 +106,41 @@ def table(results):
         means = excess.mean(axis=1), excess[:, excess.shape[1] // 2 :].mean(axis=1)
         cells = [f"{np.median(e):.2f} ({e.min():.2f} to {e.max():.2f}) | {(e > 0).sum()} of {len(e)}" for e in means]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    twins, single = (np.array([(run[:, 1] - run[:, 2]).mean() for run in results[name]]) for name in list(results)[:2])
+    lines += ["", f"With twins lower than without on {(twins < single).sum()} of {len(twins)} seeds"]
     return "\n".join(lines)
 
 
-def draw(results, path):
-    """Above the estimates and the true values, below the excess: medians over the seeds, the range of the excess."""
-    figure = new_figure(8, 8)
-    values, excess = figure.subplots(2, 1, sharex=True)
-    for number, (name, runs) in enumerate(results.items()):
-        runs = np.array([run[: min(map(len, runs))] for run in runs])  # [seeds, looks, 3]
-        steps, colour = runs[0, :, 0], f"C{number}"
-        values.plot(steps, np.median(runs[..., 1], axis=0), color=colour, label=f"{name}, estimate")
-        values.plot(steps, np.median(runs[..., 2], axis=0), color=colour, linestyle="--", label=f"{name}, true")
-        difference = runs[..., 1] - runs[..., 2]
-        excess.plot(steps, np.median(difference, axis=0), color=colour, label=name)
-        excess.fill_between(steps, difference.min(axis=0), difference.max(axis=0), alpha=0.15, linewidth=0)
-    excess.axhline(0, color="k", linestyle="--", linewidth=1)
-    values.set(ylabel="value of the greedy actions", title=f"Pendulum-v1, median of {len(runs)} seeds")
-    excess.set(xlabel="environment steps", ylabel="estimate minus true value", title="lowest to highest seed shaded")
-    for axes in (values, excess):
-        axes.legend(loc="best")
-        axes.grid(alpha=0.3)
+def draw(results, world, path):
+    """The excess over the steps."""
+    figure = new_figure(8, 4.5)
+    axes = figure.subplots()
+    for name, runs in results.items():
+        steps = runs[0][:, 0] // WORLDS[world][2] * WORLDS[world][2]  # [looks]
+        excess = np.array([run[:, 1] - run[:, 2] for run in runs])  # [seeds, looks]
+        axes.plot(steps, np.median(excess, axis=0), "o-", label=name)
+        axes.fill_between(steps, excess.min(axis=0), excess.max(axis=0), alpha=0.15, linewidth=0)
+    axes.axhline(0, color="k", linestyle="--", linewidth=1, label="truth")
+    axes.set(xlabel="environment steps", ylabel="mean q of greedy actions, minus the true value")
+    axes.set_title(f"{WORLDS[world][0]['env_id']}, median of {len(runs)} seeds, lowest to highest")
+    axes.legend(loc="best")
+    axes.grid(alpha=0.3)
     save_figure(figure, path)
 
 
-def measure(seeds=10, steps=10_000):
-    """Every variant on every seed; table and files."""
+def measure(world, seeds=10):
+    """Every variant on every seed of a world; table and files."""
+    if world not in WORLDS:
+        sys.exit(f"{world}: one of {', '.join(WORLDS)} is wanted")
     if not commit() or commit().endswith("-dirty"):
         sys.exit("the code has changes that no commit holds: commit them first, for results come from a commit")
+    settings, judge, interval = WORLDS[world]
     begin, results = time.monotonic(), {name: [] for name in VARIANTS}
     for seed in range(seeds):
         for name, (recipe, flags) in VARIANTS.items():
-            results[name].append(watch(recipe, {**flags, "steps": steps}, seed))
+            results[name].append(watch(recipe, {**settings, **flags}, judge, interval, seed))
             excess = results[name][-1][:, 1] - results[name][-1][:, 2]
-            print(f"seed {seed}, {name}: {np.round(excess, 1).tolist()}, {time.monotonic() - begin:.0f} s", flush=True)
+            print(f"seed {seed}, {name}: {np.round(excess, 2).tolist()}, {time.monotonic() - begin:.0f} s", flush=True)
     print(table(results))
     print(f"commit {commit()}, {processor()}")
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -125,8 +150,8 @@ def measure(seeds=10, steps=10_000):
         for seed, run in enumerate(runs)
         for step, estimate, truth in run
     ]
-    write_text(RESULTS / "overestimation.csv", "\n".join(["variant,seed,step,estimate,truth", *rows]) + "\n")
-    draw(results, RESULTS / "overestimation.png")
+    write_text(RESULTS / f"overestimation_{world}.csv", "\n".join(["variant,seed,step,estimate,truth", *rows]) + "\n")
+    draw(results, world, RESULTS / f"overestimation_{world}.png")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ gym.register_envs(ale_py)
 
 _PROBES = (
     "OneStep", "SeenReward", "TwoSteps", "ChosenReward", "Recall", "Endless", "AlikeActions", "OnlyNoise",
-    "ChosenVector", "EndlessVector",
+    "ChosenVector", "EndlessVector", "NoiseVector",
 )  # fmt: skip
 for _name in _PROBES:
     gym.register(f"probes/{_name}-v0", entry_point=f"envs.probes:{_name}")

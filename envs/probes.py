@@ -13,6 +13,7 @@ Each is worth its value with a discount γ under the best policy:
     OnlyNoise     rewards of mean 0 whatever is done          v = 0                      is the maximum too high?
     ChosenVector  one step, 0 for (2 x, 2.5 + 2.5 x), else less  best action as given    do vectors of actions fit?
     EndlessVector Endless, and actions are vectors            v = 1 / (1 - γ)            the same for them
+    NoiseVector   OnlyNoise, and actions are vectors          v = 0                      is an actor fooled?
 """
 
 import gymnasium as gym
@@ -160,6 +161,14 @@ class OnlyNoise(_ManyActions):
 
     def reward(self, action):
         return float(self.np_random.normal())
+
+
+class NoiseVector(OnlyNoise):
+    """OnlyNoise with a vector of four numbers as action."""
+
+    def __init__(self, length=10):
+        super().__init__(length=length)
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
 
 
 class _PixelChoice(gym.Env):
