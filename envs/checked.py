@@ -117,8 +117,20 @@ def served(env_id, envs, *actions):
         number, space = numbering(envs.single_observation_space)
         envs = gym.wrappers.vector.TransformObservation(envs, number, single_observation_space=space)
     if not type(envs.unwrapped).__module__.startswith(OURS):  # it may write into the array that it returned before
-        envs = gym.wrappers.vector.TransformObservation(envs, np.copy)
+        envs = NewArrays(envs)
     return envs
+
+
+class NewArrays(gym.vector.VectorWrapper):
+    """Environments that may write into the arrays that they returned before: what comes out here stays as it is."""
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = self.env.reset(seed=seed, options=options)
+        return np.copy(obs), info
+
+    def step(self, actions):
+        *answer, info = self.env.step(actions)
+        return *map(np.copy, answer), info
 
 
 def radix(space):

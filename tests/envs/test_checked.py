@@ -245,3 +245,39 @@ def test_a_module_is_found_where_one_works_and_comes_after_what_is_installed(tmp
         find("json:No-v0")
     with pytest.raises(gym.error.Error, match="cannot be imported"):
         find(":CartPole-v1x:")
+
+
+class Reusing(gym.vector.VectorEnv):
+    """A vector that writes every answer into the same arrays."""
+
+    metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
+    single_observation_space, single_action_space = Pole.observation_space, Pole.action_space
+
+    def __init__(self, num_envs=1):
+        self.num_envs = num_envs
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.answer = (
+            np.zeros((num_envs, 2), np.float32),
+            np.zeros(num_envs, np.float32),
+            *np.zeros((2, num_envs), bool),
+        )
+
+    def reset(self, *, seed=None, options=None):
+        self.answer[0][:] = 0
+        return self.answer[0], {}
+
+    def step(self, actions):
+        for part in self.answer:
+            part += np.ones_like(part)
+        return *self.answer, {}
+
+
+gym.register("door/Reusing-v0", entry_point=Pole, vector_entry_point=Reusing)
+
+
+def test_what_a_vector_returned_stays_as_it_was():
+    envs = make_vec("door/Reusing-v0", 2, "vectors")
+    answers = [envs.reset(seed=0)[:1], *(envs.step(np.zeros(2, int))[:2] for _ in range(2))]
+    assert [float(obs[0, 0]) for obs, *_ in answers] == [0, 1, 2]
+    assert [float(reward[0]) for _, reward in answers[1:]] == [1, 2]
