@@ -66,7 +66,7 @@ def actor_of(model):
 def act(actor, obs, rng):
     """obs [N, D] → actions [N], drawn from the actor's probabilities.
 
-    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
     """
     *hidden, (kernel, bias) = actor
     for weights, biases in hidden:

@@ -74,7 +74,7 @@ def actor_of(model):
 def act(actor, obs, rng):
     """obs [N, D] → actions [N], drawn from the actor's probabilities.
 
-    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
     """
     *hidden, (kernel, bias) = actor
     mask = obs[:, -len(bias) :] > 0
@@ -294,15 +294,8 @@ def train(
                 carry.step += int(playing.sum())
                 rollout.append((carry.obs, action, np.float32(reward), terminated, carry.ended, playing))
                 carry.obs = next_obs
-                run.log_steps(
-                    carry.step,
-                    reward,
-                    playing,
-                    carry.ended,
-                    loss=carry.loss,
-                    entropy=carry.entropy,
-                    divergence=carry.divergence,
-                )
+                losses = {"loss": carry.loss, "entropy": carry.entropy, "divergence": carry.divergence}
+                run.log_steps(carry.step, reward, playing, carry.ended, **losses)
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)

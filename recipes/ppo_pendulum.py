@@ -5,16 +5,16 @@ depend on the observation. Observations are standardised by their running mean a
 units of the deviation of the returns. Both scales are weights of the model, so that a saved model takes a raw
 observation, and gives an action and a value in the world's own units.
 
-    (1) play: `rollout_length` steps of `num_envs` games; u is drawn from the normal
-        distribution, in which ±1 are the world's bounds, and only the world gets it clipped
-    (2) scales: merge the rollout into the mean and the deviation of all observations and returns
-    (3) advantage A, by generalised advantage estimation, and old probability densities, once for the whole rollout
-    (4) advantages of each minibatch: mean 0, deviation 1
-    (5) ratio = pi(u) / pi_old(u), where log pi(u) is the sum over the numbers of u; the actor's loss is
+    (1) play: `rollout_length` steps of `num_envs` games; u is drawn from the normal distribution, in which ±1 are the
+        world's bounds, and only the world gets it clipped
+    (2) advantage A, by generalised advantage estimation, and old probability densities, once for the whole rollout
+    (3) advantages of each minibatch: mean 0, deviation 1
+    (4) ratio = pi(u) / pi_old(u), where log pi(u) is the sum over the numbers of u; the actor's loss is
         -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A)
-    (6) the critic's loss is (A + v_old - v)² / 2 in units of the squared deviation of the returns; `entropy_weight`
+    (5) the critic's loss is (A + v_old - v)² / 2 in units of the squared deviation of the returns; `entropy_weight`
         times the entropy of pi is a bonus
-    (7) update: one step of Adam, the gradient's norm at most `max_gradient_norm`; `epochs` passes over the rollout
+    (6) update: one step of Adam, the gradient's norm at most `max_gradient_norm`; `epochs` passes over the rollout
+    (7) scales: merge the rollout into the mean and the deviation of all observations and returns, for the next rollout
 
 Source: Schulman et al., Proximal Policy Optimization Algorithms (https://arxiv.org/abs/1707.06347).
 
@@ -113,7 +113,7 @@ def actor_of(model):
 def act(actor, obs, rng):
     """obs [N, D] → actions [N, A], drawn from the actor's normal distributions, in which ±1 are the world's bounds.
 
-    In NumPy: for a small network and a few observations a call into TensorFlow takes ten times as long.
+    In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
     """
     seen, deviation, (*hidden, (kernel, bias)), log_deviation = actor
     x = np.clip((obs - seen) / deviation, -10, 10)
@@ -221,7 +221,7 @@ def make_update(
 
     @tf.function(jit_compile=True)
     def update(obs, action, reward, terminated, ended, playing, minibatches):
-        # (3) Advantage and old probabilities.
+        # (2) Advantage and old probabilities.
         _, mean, log_deviation, value = model(flat(obs))  # [(T + 1) * N, A], [(T + 1) * N, A], [(T + 1) * N, 1]
         scale = model.get_layer("return_scale").kernel[0, 0]
         value = tf.reshape(value, obs.shape[:2])  # [T + 1, N]
@@ -234,7 +234,7 @@ def make_update(
             obs, action, old_log_prob, old_value, advantage, playing = (tf.gather(x, minibatches[k]) for x in steps)
             returns, weight = advantage + old_value, tf.cast(playing, tf.float32)  # [B], 0 where a game only reset
             average = lambda x: tf.reduce_sum(weight * x) / tf.maximum(tf.reduce_sum(weight), 1.0)  # noqa: E731, B023
-            # (4) Standardise.
+            # (3) Standardise.
             advantage /= scale
             if normalize_advantage:
                 advantage -= average(advantage)
@@ -242,9 +242,9 @@ def make_update(
             with tf.GradientTape() as tape:
                 _, mean, log_deviation, value = model(obs)  # [B, A], [B, A], [B, 1]
                 log_prob = log_probs(mean, log_deviation, action)
-                # (5) Actor.
+                # (4) Actor.
                 loss = average(actor_loss(log_prob, old_log_prob, advantage, clip_range))
-                # (6) Critic and entropy.
+                # (5) Critic and entropy.
                 loss += value_weight * average(
                     critic_loss(value[:, 0] / scale, old_value / scale, returns / scale, value_clip_range)
                 )
@@ -254,7 +254,7 @@ def make_update(
             sums, count = sums + tf.stack([loss, entropy, kl]), count + 1
             if target_kl and kl > target_kl:
                 break
-            # (7) Update.
+            # (6) Update.
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return tf.unstack(sums / count)
 
@@ -361,28 +361,21 @@ def train(
                 carry.step += int(playing.sum())
                 rollout.append((carry.obs, action, np.float32(reward), terminated, carry.ended, playing))
                 carry.obs = next_obs
-                run.log_steps(
-                    carry.step,
-                    reward,
-                    playing,
-                    carry.ended,
-                    loss=carry.loss,
-                    entropy=carry.entropy,
-                    divergence=carry.divergence,
-                )
-
-            # (2) Scales.
-            obs, action, reward, terminated, ended, playing = map(np.stack, zip(*rollout, strict=True))
-            carry.seen.add(obs[playing])
-            carry.earned.add(running_returns(reward, ended, playing, carry.discounted, gamma)[playing][:, None])
-            set_scales(model, carry.seen, carry.earned)
+                losses = {"loss": carry.loss, "entropy": carry.entropy, "divergence": carry.divergence}
+                run.log_steps(carry.step, reward, playing, carry.ended, **losses)
 
             # Learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
-            obs = np.concatenate([obs, carry.obs[None]])
-            results = update(obs, action, reward, terminated, ended, playing, minibatches)
+            obs, action, reward, terminated, ended, playing = map(np.stack, zip(*rollout, strict=True))
+            with_last = np.concatenate([obs, carry.obs[None]])
+            results = update(with_last, action, reward, terminated, ended, playing, minibatches)
             carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
+
+            # (7) Scales, after the update: the densities of its old policy are those of the policy that played.
+            carry.seen.add(obs[playing])
+            carry.earned.add(running_returns(reward, ended, playing, carry.discounted, gamma)[playing][:, None])
+            set_scales(model, carry.seen, carry.earned)
 
             # Report.
             run.evaluate_every(eval_interval, make_envs, eval_episodes)

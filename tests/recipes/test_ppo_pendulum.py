@@ -427,6 +427,32 @@ def test_scales_count_every_step_once_and_no_reset_and_are_in_the_model(tmp_path
     np.testing.assert_allclose(model.get_layer("return_scale").kernel, [[reward.std()]], rtol=1e-5)
 
 
+def test_the_old_policy_of_an_update_has_the_scales_with_which_it_played(tmp_path, monkeypatch):
+    played, learned, actor_of, make_update = [], [], recipe.actor_of, recipe.make_update
+    scales = lambda model: np.array(model.get_layer("obs_scale").get_weights())  # noqa: E731
+
+    def noted_actor(model):
+        played.append(scales(model))
+        return actor_of(model)
+
+    def noted_update(model, *args):
+        update = make_update(model, *args)
+
+        def noted(*rollout):
+            learned.append(scales(model))
+            return update(*rollout)
+
+        return noted
+
+    monkeypatch.setattr(recipe, "actor_of", noted_actor)
+    monkeypatch.setattr(recipe, "make_update", noted_update)
+    settings = {"num_envs": 4, "hidden_units": 4, "rollout_length": 5, "batch_size": 10, "epochs": 1, "steps": 60}
+    recipe.train("Pendulum-v1", logdir=str(tmp_path / "run"), eval_episodes=0, **settings)
+    assert len(played) == len(learned) == 3
+    np.testing.assert_array_equal(played, learned)
+    assert (played[0] != played[1]).any() and (played[1] != played[2]).any()  # and they do change
+
+
 def test_a_rollout_of_resets_alone_leaves_the_scales_as_they_are(tmp_path):
     """One game of one step, and rollouts of one step: every other one only resets."""
     settings = {"num_envs": 1, "hidden_units": 4, "rollout_length": 1, "batch_size": 1, "epochs": 1, "steps": 20}
