@@ -1,9 +1,9 @@
-# demo: train a little and look; test: every test; quick: those to run between two edits; lint;
+# demo: train a little and look; test: every test; quick: those to run between two edits; lint; exercise: of the book;
 # results: five seeds of every quick recipe; bench: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test quick lint results bench clean
+.PHONY: demo test quick lint exercise results bench clean
 
 .venv/ready: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,12 @@ quick: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Your answers to the exercises of a page of the book: make exercise NAME=ppo_cartpole
+exercise: .venv/ready
+	@test -f "book/exercises/test_$(NAME).py" || { echo "NAME is one of:" \
+		$(patsubst book/exercises/test_%.py,%,$(wildcard book/exercises/test_*.py)) >&2; exit 2; }
+	$(BIN)/python -m pytest -n 0 book/exercises/test_$(NAME).py
 
 # Five seeds of every quick recipe, into book/results/; what is there already is kept.
 results: .venv/ready
