@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from five_seeds import clean_tree
+from results import clean_tree
 
 from common.files import read_episodes, write_text
 
@@ -81,8 +81,7 @@ SETTINGS = {
         "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01"
     },
     "LunarLanderContinuous-v3": {
-        "sac_pendulum": "--steps=500000 --learning_starts=10000 --buffer_size=500000 "
-        "--learning_rate=5e-4 --gamma=0.99"
+        "sac_pendulum": "--steps=500000 --learning_starts=10000 --buffer_size=500000 --learning_rate=5e-4 --gamma=0.99"
     },
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import fire
 import numpy as np
-from five_seeds import clean_tree
+from results import clean_tree
 
 from common.evaluation import evaluate, make_greedy
 from common.files import drop_unused_arguments, read_episodes, replacing, write_text

@@ -27,7 +27,7 @@ from unittest import mock
 import fire
 import gymnasium as gym
 import numpy as np
-from five_seeds import clean_tree
+from results import clean_tree
 
 from common.evaluation import compiled
 from common.files import write_text

@@ -21,7 +21,7 @@ from pathlib import Path
 import fire
 import numpy as np
 from bars import one_run
-from five_seeds import clean_tree
+from results import clean_tree
 
 from common.files import read_episodes, write_json, write_text
 from common.machine import commit, processor

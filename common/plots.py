@@ -91,6 +91,75 @@ def plot_learning_curve(folder):
     save_figure(figure, Path(folder) / "learning_curve.png")
 
 
+AGAINST = {"steps": "step", "seconds": "seconds", "games": "episode"}  # what runs are drawn against → the column
+
+
+def smoothed(folder, against="steps"):
+    """A run's learning curve: where each game ended, [G], and the mean return of the last games until then, [G].
+
+    The window is that of `learning_curve.png`.
+    """
+    games = read_episodes(folder)
+    returns = games["episode_return"]
+    mean, _ = rolling(returns, min(100, max(20, len(returns) // 20)))
+    return games[AGAINST[against]], mean
+
+
+def at_points(points, x, y):
+    """Values y [N] at rising places x [N] → at each point the last value that is not after it, [P].
+
+    Before all of them it is the first value, and after them the last: a run that has ended stays where it was.
+    """
+    return y[np.maximum(np.searchsorted(x, points, side="right") - 1, 0)]
+
+
+def middle(values):
+    """Values of several runs, [S, P] → the mean of the middle half of them, [P], and its 95 % interval, [2, P].
+
+    The interquartile mean leaves out a quarter of the runs at either end, so that one run that failed does not decide
+    (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264). The interval is a percentile bootstrap of 2,000 draws.
+    Fewer than four runs have their plain mean, and one has no interval.
+    """
+    from scipy import stats
+
+    mean = stats.trim_mean(values, 0.25, axis=0)
+    if len(values) == 1:
+        return mean, np.stack([mean, mean])
+    rng, draws = np.random.default_rng(0), 2_000
+    drawn = [stats.trim_mean(values[rng.integers(len(values), size=len(values))], 0.25, axis=0) for _ in range(draws)]
+    return mean, np.percentile(drawn, [2.5, 97.5], axis=0)
+
+
+def plot_runs(path, groups, against="steps", title="", goal=None):
+    """Learning curves of groups of runs in one picture: each run thin, the interquartile mean with its interval.
+
+    Args:
+        path: of the PNG.
+        groups: dict name → learning curves (x, y) as `smoothed` gives them.
+        against: what x is, for the axis.
+        title: of the picture.
+        goal: a return that is drawn as a line.
+    """
+    figure = new_figure(8, 4.5)
+    axes = figure.subplots()
+    for i, (name, curves) in enumerate(groups.items()):
+        points = np.linspace(min(x[0] for x, _ in curves), max(x[-1] for x, _ in curves), 200)
+        mean, (low, high) = middle(np.stack([at_points(points, x, y) for x, y in curves]))
+        for x, y in curves:
+            some = slice(None, None, -(-len(x) // 2_000))
+            axes.plot(x[some], y[some], color=f"C{i}", alpha=0.25, linewidth=0.6)
+        count = f"{len(curves)} runs" if len(curves) > 1 else "1 run"
+        axes.plot(points, mean, color=f"C{i}", linewidth=2, label=f"{name}, {count}")
+        axes.fill_between(points, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
+    if goal is not None:
+        axes.axhline(goal, color="0.5", linestyle="--", linewidth=1)
+    axes.set(xlabel={"steps": "environment steps"}.get(against, against), ylabel="mean return of the last games")
+    axes.set_title(title)
+    axes.legend(loc="best")
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def plot_grid(path, start, now):
     """The grid at the start of a game, beside a later state.
 

@@ -31,7 +31,9 @@ def answers_of(name):
 def run_tests(folder):
     """What pytest says of every test in this folder: its name → passed or failed."""
     command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "--tb=no", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    said = subprocess.run([*command, "--rootdir=.", "."], cwd=folder, capture_output=True, text=True, timeout=600).stdout
+    said = subprocess.run(
+        [*command, "--rootdir=.", "."], cwd=folder, capture_output=True, text=True, timeout=600
+    ).stdout
     found = re.findall(r"^(test_\w+)\.py::(test_\w+)(?:\[.*\])? (PASSED|FAILED)", said, re.MULTILINE)
     assert found, said
     return {(file, name, result) for file, name, result in found}
@@ -56,7 +58,9 @@ def test_each_has_a_blank_a_docstring_a_test_and_a_solution(name):
     for blank in blanks:
         assert any(test.startswith(f"test_{blank}") and blank in code for test, code in asked.items()), blank
     page = (ROOT / "book" / f"{name}.md").read_text()
-    assert f"make exercise NAME={name}`" in page and page.count(f"<!-- from book/exercises/{name}.py -->") >= len(blanks)
+    assert f"make exercise NAME={name}`" in page and page.count(f"<!-- from book/exercises/{name}.py -->") >= len(
+        blanks
+    )
 
 
 @pytest.mark.slow

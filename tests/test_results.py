@@ -13,34 +13,95 @@ from common.files import read_episodes
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import five_seeds  # noqa: E402
+import results  # noqa: E402
 
-FIVE = json.loads((RESULTS / "five_seeds.json").read_text())
-TEXTS = five_seeds.texts(FIVE)
+FOUND = results.read_results()
+TEXTS = results.texts(FOUND)
+BY_HAND = {
+    "reinforce_cartpole": {
+        "value": np.array([500.0, 400, 490.834]),
+        "games": np.array([600.0, 3000, 480]),
+        "steps": np.array([100_000.0, 300_000, 90_000]),
+        "seconds": [0.5, 3.25, 2],
+        "process_seconds": [5.0, 5, 5],
+        "machine": {"processor": "abacus"},
+    }
+}
 
 
-def test_there_are_five_seeds_of_every_run_and_each_reached_its_goal():
-    assert FIVE.keys() == five_seeds.GOALS.keys()
-    for name, runs in FIVE.items():
-        assert len(runs) == five_seeds.SEEDS
-        assert all(run["value"] >= five_seeds.GOALS[name][3] for run in runs), name
+def test_all_results_are_there_of_as_many_seeds_as_they_should_be_and_of_a_commit():
+    assert FOUND.keys() == results.GOALS.keys()
+    for name, of in FOUND.items():
+        assert of["seed"].tolist() == list(range(1000, 1000 + results.GOALS[name][4])), name
+        assert len(of["seconds"]) == len(of["process_seconds"]) == len(of["seed"])
+        assert re.fullmatch(r"[0-9a-f]{12}", of["git_commit"]), name
+        assert (RESULTS / results.folder_of(name) / "seeds.png").exists()
 
 
 def test_every_quick_recipe_and_its_page_show_their_results():
-    recipes = {recipe for recipe, *_ in five_seeds.GOALS.values()}
+    recipes = {recipe for recipe, *_ in results.GOALS.values()}
     assert {path.stem for path in TEXTS if path.suffix == ".py"} == recipes
-    marks = {path: set(five_seeds.MARKED.findall(path.read_text())) for path in TEXTS if path.suffix == ".md"}
-    assert set().union(*marks.values()) == {"all"} | recipes and marks[ROOT / "README.md"] == {"all"}
+    marks = [results.MARKED.findall(path.read_text()) for path in TEXTS if path.suffix == ".md"]
+    assert sorted(sum(marks, [])) == sorted(recipes)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_its_figures_are_those_of_the_results(path):
-    assert path.read_text() == TEXTS[path], "python benchmarks/five_seeds.py writes them anew"
+    assert path.read_text() == TEXTS[path], "python benchmarks/results.py texts writes them anew"
 
 
-def test_the_results_stem_from_a_commit():
-    commits = {run["git_commit"] for runs in FIVE.values() for run in runs}
-    assert not [commit for commit in commits if not re.fullmatch(r"[0-9a-f]{12}", commit)]
+def test_a_row_a_sentence_and_a_docstring_by_hand():
+    row = results.markdown(BY_HAND).splitlines()[-1]
+    assert row == (
+        "| `reinforce_cartpole.py` | mean return of 100 greedy games | 490.834 (400 to 500) | 2 of 3 at 475 or more | "
+        "600 (480 to 3,000) | 100,000 (90,000 to 300,000) | 2 (0.5 to 3.25) s | 5 s |"
+    )
+    assert results.sentence("reinforce_cartpole", BY_HAND["reinforce_cartpole"]) == (
+        "2 of 3 runs of `reinforce_cartpole.py` reach 475 within 600 games. "
+        "The measure is the mean return of 100 greedy games."
+    )
+    recipe = '"""Title.\n\nFive seeds, of old:\n\n    figures\n\nThe end.\n"""\n'
+    assert results.in_docstring(recipe, BY_HAND, "reinforce_cartpole").splitlines() == [
+        '"""Title.',
+        "",
+        "3 seeds, median (lowest to highest), one core of an abacus, by `benchmarks/results.py`:",
+        "",
+        "    mean return of 100 greedy games  490.834 (400 to 500); 2 of 3 at 475 or more",
+        "    games                            600 (480 to 3,000)",
+        "    steps                            100,000 (90,000 to 300,000)",
+        "    training                         2 (0.5 to 3.25) s",
+        "    whole process                    5 s",
+        "",
+        "The end.",
+        '"""',
+    ]
+
+
+def test_the_last_two_columns_of_the_syllabus_by_hand():
+    bars = {"CartPole-v1:dqn_cartpole": [{"score": s, "seconds": t} for s, t in ((500.0, 200), (480.0, 100), (1, 150))]}
+    rows = [
+        f"| `recipes/{name}.py` | an idea | [a](text) | old | old |" for name in ("reinforce_cartpole", "dqn_cartpole")
+    ]
+    assert results.syllabus("\n".join([*rows, "| else | 1 | 2 |"]), BY_HAND, bars).splitlines() == [
+        "| `recipes/reinforce_cartpole.py` | an idea | [a](text) | return 490.8 | 2 s |",
+        "| `recipes/dqn_cartpole.py` | an idea | [a](text) | return 480 | 2 min |",
+        "| else | 1 | 2 |",
+    ]
+
+
+def test_a_run_that_is_done_is_not_run_again_and_one_that_is_not_starts_anew(tmp_path, monkeypatch):
+    folder, commits = tmp_path / "run", iter(["a", "a", "a", "b", "b"])
+    monkeypatch.setattr(results, "commit", lambda: next(commits))
+    monkeypatch.setitem(results.GOALS, "hand", ("hardcoded_cartpole", ["--episodes=2"], results.mean_score, 0, 1))
+    folder.mkdir()
+    (folder / "episodes.csv").write_text("of a run that was killed")
+    results.run("hand", 3, folder)  # asks for the commit once, after the run
+    first = (folder / "finished.json").stat().st_mtime_ns
+    results.run("hand", 3, folder)
+    assert (folder / "finished.json").stat().st_mtime_ns == first and len(read_episodes(folder)["episode"]) == 2
+    next(commits)
+    results.run("hand", 3, folder)  # of another commit
+    assert (folder / "finished.json").stat().st_mtime_ns != first
 
 
 @pytest.mark.parametrize("name", ["README.md", "recipes/dqn_atari.py", "book/dqn_atari.md"])

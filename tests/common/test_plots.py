@@ -8,12 +8,15 @@ from matplotlib.image import imread
 
 from common import plots
 from common.plots import (
+    at_points,
     draw_grid,
     epsilon_greedy_values,
+    middle,
     plot_action_values,
     plot_grid,
     plot_learning_curve,
     plot_policies,
+    plot_runs,
     plot_state_values,
     rolling,
     save_image,
@@ -151,3 +154,33 @@ def test_pictures_keep_their_pixels(tmp_path):
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     save_image(pixels, tmp_path / "pictures" / "a.png")
     np.testing.assert_array_equal((imread(tmp_path / "pictures" / "a.png")[..., 0] * 255).round(), pixels)
+
+
+def test_a_curve_between_and_beyond_its_games():
+    x, y = np.array([10.0, 20, 40]), np.array([1.0, 2, 3])
+    points = np.array([0.0, 10, 19, 20, 39, 40, 99])
+    np.testing.assert_array_equal(at_points(points, x, y), [1, 1, 1, 2, 2, 3, 3])
+
+
+def test_the_interquartile_mean_by_hand_and_its_interval():
+    values = np.array([0.0, 10, 20, 30, 40, 50, 60, 1000])[:, None]  # a quarter of eight is two at either end
+    mean, (low, high) = middle(values)
+    assert mean == [35.0] and low < 35 < high < 500
+    constant, interval = middle(np.full((5, 3), 7.0))
+    np.testing.assert_array_equal(constant, [7, 7, 7])
+    np.testing.assert_array_equal(interval, np.full((2, 3), 7))
+    alone, interval = middle(np.array([[1.0, 2]]))
+    np.testing.assert_array_equal([alone, *interval], [[1, 2]] * 3)
+    np.testing.assert_array_equal(middle(np.array([[0.0], [3], [6]]))[0], [3])  # of fewer than four the plain mean
+
+
+def test_a_picture_of_groups_has_a_line_for_each_run_and_a_band_for_each_group(tmp_path, figures):
+    rising = (np.array([10.0, 30]), np.array([1.0, 2]))
+    falling = (np.array([5.0, 20]), np.array([2.0, 0]))
+    plot_runs(tmp_path / "runs.png", {"a": [rising, falling], "b": [falling]}, goal=1.5)
+    axes = figures[0].axes[0]
+    assert len(axes.lines) == 2 + 1 + 1 + 1 + 1 and len(axes.collections) == 2
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a, 2 runs", "b, 1 run"]
+    thick = axes.lines[2]
+    assert thick.get_xdata()[[0, -1]].tolist() == [5, 30] and thick.get_ydata()[[0, -1]].tolist() == [1.5, 1.0]
+    assert imread(tmp_path / "runs.png").std() > 0

@@ -1,0 +1,366 @@
+"""Every recipe with its defaults over many seeds: does it reach its goal, after how many games, steps and seconds?
+
+30 seeds where training takes less than ten seconds, 10 where it takes longer. They are the seeds from 1000 on, which
+nothing was chosen on. One run per core, each with one thread. A run stays in runs/results/, where a later start of this
+program finds it; one that was interrupted goes on. Its commit must be that of the others of its name.
+
+Writes into book/results/<name>/: runs.csv (seed, value, games, steps: the same whenever it is made again), times.json
+(seconds, machine, versions, commit) and seeds.png (every run, the interquartile mean and its interval). Then
+book/results/README.md and the figures in README, pages and docstrings, which stand between marks. What runs.csv holds
+is not run again unless it is named. Refuses a tree with changes that no commit holds.
+
+    python benchmarks/results.py [names of runs to make anew ... | all]
+    python benchmarks/results.py texts                               # only the texts, from what is in book/results/
+    python benchmarks/results.py pictures                            # seed 0 of each, whose own pictures the pages show
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from common.files import read_csv, read_episodes, write_json, write_text
+from common.machine import commit
+from common.plots import plot_runs, smoothed
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "book" / "results"
+RAW = ROOT / "runs" / "results"
+FIRST = 1000  # seed
+MANY, SOME = 30, 10
+
+
+def mean_score(run):
+    """Mean return of 100 greedy games."""
+    return np.mean(evaluation(run)["scores"])
+
+
+def success(run):
+    """Exact probability of success of the greedy policy."""
+    return evaluation(run)["success_probability"]
+
+
+def last_generation(run):
+    """Mean reward of the last generation."""
+    return evaluation(run)["generation_mean"][-1]
+
+
+def online(run):
+    """Mean return of the last 100 games of training."""
+    return read_episodes(run)["episode_return"][-100:].mean()
+
+
+def as_published(run):
+    """Share of the 200 cells of figure 5.2 on which the greedy policy is the book's."""
+    return evaluation(run)["same_as_published"]
+
+
+def shortest(run):
+    """Share of the goals reached by a shortest way."""
+    found = evaluation(run)
+    return np.mean((np.array(found["returns"]) > 0) & (np.array(found["lengths"]) == found["shortest"]))
+
+
+def reached(run):
+    """Share of the goals reached."""
+    return np.mean(np.array(evaluation(run)["returns"]) > 0)
+
+
+def evaluation(run):
+    return json.loads((run / "evaluation.json").read_text())
+
+
+# name of the runs → recipe, flags, what is measured, how much of it is the goal, how many seeds
+GOALS = {
+    "hardcoded_cartpole": ("hardcoded_cartpole", [], mean_score, 40, MANY),
+    "q_table_frozenlake": ("q_table_frozenlake", [], success, 0.7401, MANY),
+    "q_table_frozenlake, gamma 0.95": ("q_table_frozenlake", ["--gamma=0.95"], success, 0.7297, MANY),
+    "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70, SOME),
+    "value_iteration_frozenlake": ("value_iteration_frozenlake", [], success, 0.7401, MANY),
+    "value_iteration_frozenlake, policy": ("value_iteration_frozenlake", ["--method=policy"], success, 0.7401, MANY),
+    "monte_carlo_blackjack": ("monte_carlo_blackjack", [], as_published, 0.95, MANY),
+    "q_learning_cliffwalking": ("q_learning_cliffwalking", [], mean_score, -13, MANY),
+    "sarsa_cliffwalking": ("sarsa_cliffwalking", [], online, -40, MANY),
+    "neural_evolutionary_agent": ("neural_evolutionary_agent", [], last_generation, 0.95, MANY),
+    "reinforce_cartpole": ("reinforce_cartpole", [], mean_score, 475, MANY),
+    "reinforce_dropout_cartpole": ("reinforce_dropout_cartpole", [], mean_score, 475, MANY),
+    "actor_critic_cartpole": ("actor_critic_cartpole", [], mean_score, 475, MANY),
+    "actor_critic_two_networks": ("actor_critic_two_networks", [], mean_score, 475, MANY),
+    "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
+    "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
+    "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
+    "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, SOME),
+    "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, SOME),
+    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, SOME),
+}
+
+
+def folder_of(name):
+    """What the folder of a run's results is called."""
+    return name.replace(", ", "_").replace(" ", "_")
+
+
+def run(name, seed, folder):
+    """One run on one core in a process of its own; does nothing where the same commit has finished it already."""
+    done = folder / "finished.json"
+    if done.exists() and json.loads(done.read_text())["git_commit"] == commit():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    recipe, flags, *_ = GOALS[name]
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+    command = [sys.executable, f"recipes/{recipe}.py", *flags, f"--seed={seed}", f"--logdir={folder}"]
+    begin = time.monotonic()
+    environment = os.environ | one_core | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    write_json(done, {"process_seconds": round(time.monotonic() - begin, 2), "git_commit": commit()})
+    print(f"{name}, seed {seed}: {GOALS[name][2](folder):.4f}", flush=True)
+
+
+def publish(name, seeds):
+    """Write what the runs of a name have come to into their folder of results."""
+    recipe, flags, value, goal, _ = GOALS[name]
+    runs = [RAW / folder_of(name) / str(seed) for seed in seeds]
+    folder = RESULTS / folder_of(name)
+    folder.mkdir(exist_ok=True)
+    last = [{column: of[-1] for column, of in read_episodes(path).items()} for path in runs]
+    configs = [json.loads((path / "config.json").read_text()) for path in runs]
+    times = {
+        "seconds": [end["seconds"] for end in last],
+        "process_seconds": [json.loads((path / "finished.json").read_text())["process_seconds"] for path in runs],
+        **{key: configs[0][key] for key in ("versions", "machine", "git_commit")},
+    }
+    plot_runs(
+        folder / "seeds.png",
+        {" ".join([recipe, *flags]): [smoothed(path) for path in runs]},
+        title=f"{len(runs)} seeds",
+    )
+    write_json(folder / "times.json", times)
+    rows = zip(seeds, map(value, runs), last, strict=True)
+    lines = [f"{seed},{float(reached):.6g},{end['episode']:.0f},{end['step']:.0f}" for seed, reached, end in rows]
+    write_text(folder / "runs.csv", "\n".join(["seed,value,games,steps", *lines]) + "\n")
+
+
+def read_results():
+    """What book/results/ has: name → columns of runs.csv and what times.json has."""
+    folders = {name: RESULTS / folder_of(name) for name in GOALS}
+    return {
+        name: {**read_csv(folder / "runs.csv"), **json.loads((folder / "times.json").read_text())}
+        for name, folder in folders.items()
+        if (folder / "runs.csv").exists()
+    }
+
+
+def keep(name):
+    """Run seed 0 and keep its pictures, settings and evaluation, which the pages show."""
+    path, folder = RAW / folder_of(name) / "0", RESULTS / folder_of(name)
+    run(name, 0, path)
+    folder.mkdir(exist_ok=True)
+    for file in (*path.glob("*.png"), path / "evaluation.json"):
+        shutil.copy(file, folder)
+    config = json.loads((path / "config.json").read_text())
+    config["arguments"]["logdir"] = "runs"  # the folder of this machine says nothing
+    write_json(folder / "config.json", config)
+
+
+HEAD = """# Results over many seeds
+
+Made by `python benchmarks/results.py`. Every run has the defaults of its recipe but for the flags shown, and one core.
+The seeds are those from 1000 on, which nothing was chosen on; while a recipe was written, it was tried on seeds from 0
+on. Numbers are the median over the seeds (lowest to highest). Training ends by the recipe's own rule, and what is
+measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process. Each folder
+here has the runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
+"""
+COLUMNS = ("command", "measured", "median (lowest to highest)", "goal", "games", "steps", "training", "process")
+
+
+def cells(name, of):
+    """The columns of one name."""
+    recipe, flags, value, goal, _ = GOALS[name]
+    measured = value.__doc__.rstrip(".")[0].lower() + value.__doc__.rstrip(".")[1:]
+    seconds = [f"{spread(of[key])} s" for key in ("seconds", "process_seconds")]
+    reached = f"{(of['value'] >= goal).sum()} of {len(of['value'])} at {goal:g} or more"
+    return [
+        f"{recipe}.py {' '.join(flags)}".strip(), measured, spread(of["value"], ".4f"), reached, spread(of["games"]),
+        spread(of["steps"]), *seconds,
+    ]  # fmt: skip
+
+
+def spread(values, digits=""):
+    """The median, and in brackets the lowest and the highest of values that differ."""
+
+    def text(value):
+        if digits:
+            return f"{value:{digits}}".rstrip("0").rstrip(".")
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+    low, middle, high = (text(f(values)) for f in (min, statistics.median, max))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def markdown(results, recipe=""):
+    """The table of one recipe, or of all."""
+    rows = [cells(name, of) for name, of in results.items() if recipe in ("", GOALS[name][0])]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def sentence(name, of):
+    """What a reader remembers of the runs of a name."""
+    recipe, flags, value, goal, _ = GOALS[name]
+    good = of["value"] >= goal
+    command = f"`{recipe}.py{''.join(f' {flag}' for flag in flags)}`"
+    within = f" within {of['games'][good].max():,.0f} games" if good.any() else ""
+    measured = value.__doc__.rstrip(".")
+    return (
+        f"{good.sum()} of {len(good)} runs of {command} reach {goal:g}{within}. "
+        f"The measure is the {measured[0].lower() + measured[1:]}."
+    )
+
+
+def in_page(text, results):
+    """A page with what stands between its marks made anew: table, sentences and pictures of one recipe."""
+
+    def block(mark):
+        parts = [markdown(results, mark[1])]
+        for name in (name for name in results if GOALS[name][0] == mark[1]):
+            picture = f"results/{folder_of(name)}/seeds.png"
+            words = textwrap.fill(sentence(name, results[name]), 120, break_long_words=False, break_on_hyphens=False)
+            parts.append(f"{words}\n\n![every seed, and their interquartile mean]({picture})")
+        return "\n".join([f"<!-- results of {mark[1]} -->", "\n\n".join(parts), "<!-- end -->"])
+
+    return MARKED.sub(block, text)
+
+
+MARKED = re.compile(r"<!-- results of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+SHORT = {
+    mean_score: "return {}", success: "success {}", last_generation: "reward {}", online: "return {} online",
+    as_published: "{} of the cells", shortest: "{} of the goals", reached: "{} of the goals",
+}  # fmt: skip
+ROW = re.compile(r"^\| `recipes/(\w+)\.py` \|(.*)\|[^|\n]*\|[^|\n]*\|$", re.MULTILINE)
+
+
+def syllabus(text, results, bars):
+    """README with the last two columns of its table of recipes made anew: score and seconds, median over the seeds."""
+
+    def row(mark):
+        recipe = mark[1]
+        names = [name for name in results if GOALS[name][0] == recipe]
+        if names:
+            of, short = results[names[0]], SHORT[GOALS[names[0]][2]]
+            score = short.format(f"{statistics.median(of['value']):.4g}")
+            took = duration(statistics.median(of["seconds"]))
+        elif runs := next((runs for name, runs in bars.items() if name.split(":")[1] == recipe), []):
+            score = f"return {statistics.median(run['score'] for run in runs):.4g}"
+            took = duration(statistics.median(run["seconds"] for run in runs))
+        elif (RESULTS / f"{recipe}_pong").exists():
+            score = f"return {np.mean(evaluation(RESULTS / f'{recipe}_pong')['scores']):.4g}"
+            took = duration(read_episodes(RESULTS / f"{recipe}_pong")["seconds"][-1])
+        else:
+            score, took = "not measured", ""
+        return f"| `recipes/{recipe}.py` |{mark[2]}| {score} | {took} |"
+
+    return ROW.sub(row, text)
+
+
+def duration(seconds):
+    return f"{seconds:.1g} s" if seconds < 1 else f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+HEADLINE = re.compile(r"^(Five|\d+) seeds, .*:$")
+
+
+def in_docstring(text, results, recipe):
+    """A recipe with the paragraphs after the line "… seeds, …:" in its docstring made anew."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if HEADLINE.match(line))
+    end = next(i for i in range(start + 1, len(lines)) if lines[i] and not lines[i].startswith("    "))
+    mine = {name: of for name, of in results.items() if GOALS[name][0] == recipe}
+    processor = next(iter(mine.values()))["machine"]["processor"]
+    count = len(next(iter(mine.values()))["value"])
+    head = f"{count} seeds, median (lowest to highest), one core of an {processor}, by `benchmarks/results.py`:"
+    gap = [] if lines[end].startswith('"""') else [""]
+    return "\n".join([*lines[:start], head, "", *plain(mine).splitlines(), *gap, *lines[end:]]) + "\n"
+
+
+def plain(results):
+    """The tables of one recipe for a docstring, a paragraph of lines for each command."""
+    parts = []
+    for command, measured, value, goal, games, steps, seconds, whole in (cells(*row) for row in results.items()):
+        lines = ((measured, f"{value}; {goal}"), ("games", games), ("steps", steps))
+        lines = (*lines, ("training", seconds), ("whole process", whole))
+        width = max(len(label) for label, _ in lines)
+        head = [f"    {flags}" for flags in command.split(" ", 1)[1:]]
+        parts.append("\n".join([*head, *(f"    {label:<{width}}  {text}" for label, text in lines)]))
+    return "\n\n".join(parts)
+
+
+def texts(results):
+    """Every text that shows these results → its content with the figures as they are in the results."""
+    machines = sorted({f"one core of {of['machine']['processor']}" for of in results.values()})
+    versions = sorted({", ".join(f"{k} {v}" for k, v in of["versions"].items()) for of in results.values()})
+    last = f"Machine: {'; '.join(machines)}. Versions: {'; '.join(versions)}.\n"
+    bars = json.loads((RESULTS / "bars.json").read_text())
+    readme = ROOT / "README.md"
+    found = {
+        RESULTS / "README.md": f"{HEAD}\n{markdown(results)}\n\n{last}",
+        readme: syllabus(readme.read_text(), results, bars),
+    }
+    for page in sorted((ROOT / "book").glob("*.md")):
+        if MARKED.search(page.read_text()):
+            found[page] = in_page(page.read_text(), results)
+    for recipe in sorted({GOALS[name][0] for name in results}):
+        path = ROOT / "recipes" / f"{recipe}.py"
+        if any(HEADLINE.match(line) for line in path.read_text().splitlines()):
+            found[path] = in_docstring(path.read_text(), results, recipe)
+    return found
+
+
+def clean_tree():
+    """Exit unless the code, as it stands, is that of a commit: results come from what can be had again."""
+    if not commit() or commit().endswith("-dirty"):
+        sys.exit("the code has changes that no commit holds: commit them first, for results come from a commit")
+
+
+def run_all(*words):
+    """Run what is missing or named; exit code 1 if on some seed a goal was missed."""
+    again = tuple(GOALS) if words == ("all",) else words
+    if words == ("texts",):
+        again, names = (), []
+    elif words == ("pictures",):
+        clean_tree()
+        for name in GOALS:
+            keep(name)
+        return
+    elif unknown := sorted({*again} - {*GOALS}):
+        sys.exit(f"no such run: {'; '.join(unknown)}. There are: {'; '.join(GOALS)}")
+    else:
+        there = read_results()
+        names = [n for n in GOALS if n in again or n not in there or len(there[n]["value"]) < GOALS[n][4]]
+    if names:
+        clean_tree()
+    for name in names:
+        seeds = range(FIRST, FIRST + GOALS[name][4])
+        if name in again:
+            shutil.rmtree(RAW / folder_of(name), ignore_errors=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda seed, name=name: run(name, seed, RAW / folder_of(name) / str(seed)), seeds))
+        publish(name, seeds)
+    results = read_results()
+    for path, text in texts(results).items():
+        write_text(path, text)
+    missed = [name for name, of in results.items() if min(of["value"]) < GOALS[name][3]]
+    if missed:
+        print(f"some seed missed the goal: {'; '.join(missed)}")
+
+
+if __name__ == "__main__":
+    run_all(*sys.argv[1:])  # not by Fire, which takes a name with a comma for two
