@@ -3,13 +3,16 @@
     python recipes/play.py --run=runs/dqn_atari/<date-time> --episodes=100
     python recipes/play.py --model=models/dqn_atari_pong.keras --video
     python recipes/play.py --run=runs/q_table_frozenlake/<date-time> --text
+    python recipes/play.py --run=runs/dqn_atari/<date-time> --beside=models/dqn_atari_pong.keras --video
 
 `--run` takes the folder of any recipe's run. `--model` takes a model with its card (`.json`) beside it, or without a
-card together with `--env_id`. A film begins with the first game; for Atari it shows what the agent sees.
+card together with `--env_id`. A film begins with the first game; for Atari it shows what the agent sees. `--beside`
+names a second model, which plays the same starts in the right half of the film.
 """
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
 import fire
@@ -72,10 +75,20 @@ def seen(env, obs):
     return np.repeat(obs[0, -1].repeat(4, axis=0).repeat(4, axis=1)[..., None], 3, axis=-1)
 
 
+def side_by_side(left, right):
+    """Pictures of two games in one, with a gap between them; where one game is over, its last picture stays."""
+    shown = [None, None]
+    for pair in zip_longest(left, right):
+        shown = [old if new is None else new for old, new in zip(shown, pair, strict=True)]
+        height, _, channels = shown[0].shape
+        yield np.hstack([shown[0], np.full((height, 8, channels), 128, np.uint8), shown[1]])
+
+
 @validated
 def play(
     run: str = "",
     model: str = "",
+    beside: str = "",
     env_id: str = "",
     env_kwargs: dict = None,
     episodes: Size = 100,
@@ -91,6 +104,7 @@ def play(
     Args:
         run: folder of a run; its model.keras is played in the environment of its config.json.
         model: a .keras file instead of a run, with its card (.json) beside it.
+        beside: a .keras file for the same environment, which plays in the right half of the film or the window.
         env_id: environment for a model without a card, or for a run whose environment is in a module of yours.
         env_kwargs: arguments of the environment, as JSON; by default those of the run or the card, if it is the same.
         episodes: whole games to play.
@@ -108,6 +122,8 @@ def play(
         raise UsageError("one of --run=DIR and --model=FILE is wanted")
     if text and (video or render):
         raise UsageError("--text stands alone: it cannot be combined with --video or --render")
+    if beside and not (video or render):
+        raise UsageError("--beside is shown in a film or a window: it wants --video or --render")
     if render:
         check_display()
     path = Path(run) / "model.keras" if run else Path(model)
@@ -116,6 +132,7 @@ def play(
     shown, picture = make_shown(env_id, env_kwargs, text) if video or render or text else (None, None)
     envs = remake(env_id, env_kwargs, episodes)
     network = load_policy(path, envs.single_observation_space, envs.single_action_space)
+    other = load_policy(Path(beside), envs.single_observation_space, envs.single_action_space) if beside else None
     if run and (warning := unfinished(Path(run))):
         print(warning)
 
@@ -129,11 +146,17 @@ def play(
     if shown:
         fps = 15 if picture is seen else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
         games = []
+        second = make_shown(env_id, env_kwargs, text)[0] if beside else None
 
         def pictures():
             for game in range(video_episodes):
-                act = make_greedy(network, epsilon, seed + game, action_space)  # of its own: a recurrent one remembers
-                yield from watch(shown, act, seed + game, picture, games)
+                player = network, epsilon, seed + game, action_space
+                left = watch(shown, make_greedy(*player), seed + game, picture, games)  # of its own: it may remember
+                if not beside:
+                    yield from left
+                else:
+                    right = watch(second, make_greedy(other, *player[1:]), seed + game, picture, games)
+                    yield from side_by_side(left, right)
 
         if text:
             print(*pictures(), sep="\n")
@@ -146,6 +169,8 @@ def play(
             film, gif = write_film(pictures(), Path(run), fps)
             print(f"film            {film}: {in_words(games)}\nfirst 20 s      {gif}")
         shown.close()
+        if beside:
+            second.close()
     return scores
 
 

@@ -13,7 +13,7 @@ from common.evaluation import evaluate, make_greedy
 from common.lazy import keras
 from envs.remake import remake
 from recipes import hardcoded_cartpole, nfq_gridworld, reinforce_cartpole
-from recipes.play import play
+from recipes.play import play, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +293,31 @@ def test_what_does_not_fit_or_cannot_be_shown_is_refused_before_it_is_played(run
     with pytest.raises(UsageError, match="no display"):
         play(run=str(run), episodes=1, render=True)
     assert capsys.readouterr().out == ""
+
+
+def test_two_games_side_by_side_by_hand():
+    left = [np.full((2, 4, 3), i, np.uint8) for i in (1, 2)]
+    right = [np.full((2, 4, 3), i, np.uint8) for i in (11, 12, 13)]
+    found = [*side_by_side(iter(left), iter(right))]
+    assert [picture.shape for picture in found] == [(2, 16, 3)] * 3
+    assert [(int(p[0, 0, 0]), int(p[0, 5, 0]), int(p[0, -1, 0])) for p in found] == [
+        (1, 128, 11),
+        (2, 128, 12),
+        (2, 128, 13),  # the game on the left is over
+    ]
+
+
+def test_a_second_model_plays_in_the_right_half_of_the_film(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = shutil.copy(run / "model.keras", tmp_path / "other.keras")
+    play(run=str(run), beside=str(model), episodes=1, video=True)
+    pictures = imageio.imread(run / "play.gif", index=None)
+    width = gym.make("CartPole-v1", render_mode="rgb_array").unwrapped.screen_width
+    assert pictures.shape[2] == 2 * width + 8
+    left, right = pictures[:, :, :width], pictures[:, :, width + 8 :]
+    assert (abs(left.astype(int) - right).mean() < 1) and left.std() > 0  # the same policy, the same start
+
+
+def test_a_second_model_without_a_film_is_refused(run):
+    with pytest.raises(UsageError, match="--beside is shown in a film"):
+        play(run=str(run), beside="models/dqn_cartpole.keras")
