@@ -11,10 +11,17 @@ BIN = .venv/bin
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
+# PPO solves CartPole; a Deep Q-Network begins to learn Pong, and plays beside the trained one of models/ in a film.
+demo: DEMO := runs/demo/$(shell date +%Y%m%d-%H%M%S)
 demo: .venv/ready
+	$(BIN)/python recipes/ppo_cartpole.py --logdir=$(DEMO)/cartpole
+	$(BIN)/python recipes/play.py --run=$(DEMO)/cartpole --episodes=1 --video
 	$(BIN)/python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=16 --learning_starts=2000 --buffer_size=20000 \
-		--epsilon_decay_steps=10000 --eval_episodes=2
-	@echo "before that     . .venv/bin/activate"
+		--epsilon_decay_steps=10000 --eval_episodes=2 --logdir=$(DEMO)/pong
+	$(BIN)/python recipes/play.py --run=$(DEMO)/pong --beside=models/dqn_atari_pong.keras --episodes=1 --video
+	@echo "to look at      $(DEMO)/cartpole/play.gif: a pole after ten seconds of training"
+	@echo "to look at      $(DEMO)/pong/play.gif: the beginner, and beside it the trained network of models/"
+	@echo "to type next    . .venv/bin/activate"
 
 test: .venv/ready
 	$(BIN)/python -m pytest
