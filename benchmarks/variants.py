@@ -4,12 +4,14 @@ Measured are the mean return of 100 greedy games at the end of a run, and the st
 averaged 475. A change is a flag, or a piece of the recipe that is replaced in a copy. Every run is a process on one
 core; as many run at once as there are cores.
 
-Writes book/results/<recipe>/variants.json after every run, and at the end variants.md and the table in the recipe's
-page. What is in the JSON file already is not run again, except with --again. Refuses a tree with changes that no
-commit holds.
+Writes book/results/<recipe>/variants.json after every run, and at the end variants.md, variants.png with the learning
+curves, and the table in the recipe's page. What is in the JSON file already is not run again, except with --again.
+Refuses a tree with changes that no commit holds.
 
     python benchmarks/variants.py dqn_cartpole [--again]
     python benchmarks/variants.py ppo_cartpole [--again]
+    python benchmarks/variants.py reinforce_dropout_cartpole [--again]   # exercise 3.1 of Neuromatch's tutorial W3D4
+    python benchmarks/variants.py actor_critic_two_networks [--again]    # its exercises 3.2.1 and 3.2.2
 """
 
 import json
@@ -25,11 +27,12 @@ from results import clean_tree
 
 from common.files import read_episodes, write_json, write_text
 from common.machine import commit, processor
+from common.plots import at_points, plot_runs, smoothed
 
 ROOT = Path(__file__).parent.parent
 IMPORT = "from common.networks import mlp"
 # recipe → seeds
-SEEDS = {"dqn_cartpole": 5, "ppo_cartpole": 10}
+SEEDS = {"dqn_cartpole": 5, "ppo_cartpole": 10, "reinforce_dropout_cartpole": 5, "actor_critic_two_networks": 5}
 # recipe → name → flags, piece of the recipe → its replacement
 VARIANTS = {
     "dqn_cartpole": {
@@ -58,6 +61,22 @@ VARIANTS = {
         "1 pass over a rollout": ("--epochs=1", {}),
         "gamma 0.98, lambda 0.8": ("--gamma=0.98 --gae_lambda=0.8", {}),
     },
+    "reinforce_dropout_cartpole": {
+        "as it is": ("", {}),
+        "learning rate 0.1": ("--learning_rate=0.1 --episodes=2000", {}),
+        "learning rate 0.001": ("--learning_rate=0.001 --episodes=2000", {}),
+        "gamma 0.9": ("--gamma=0.9 --episodes=2000", {}),
+        "512 hidden units": ("--hidden_units=512", {}),
+        "without dropout": ("--dropout=0", {}),
+    },
+    "actor_critic_two_networks": {
+        "as it is": ("", {}),
+        "500 games": ("--episodes=500", {}),
+        "3,000 games": ("--episodes=3000 --solved_at=501", {}),
+        "learning rate 0.1": ("--learning_rate=0.1 --episodes=2000", {}),
+        "learning rate 0.001": ("--learning_rate=0.001 --episodes=2000", {}),
+        "gamma 0.9": ("--gamma=0.9 --episodes=2000", {}),
+    },
 }
 
 
@@ -83,7 +102,10 @@ def measure(recipe, name, seed):
         copy, run = Path(folder) / f"{recipe}.py", Path(folder) / "run"
         write_text(copy, changed((ROOT / "recipes" / f"{recipe}.py").read_text(), replacements))
         done = one_run(f"{copy} {flags}", seed, run)
-        return {**done, "steps_to_475": steps_to(read_episodes(run))}
+        step, mean = smoothed(run)
+        points = np.linspace(step[0], step[-1], 100)
+        curve = points.round().tolist(), at_points(points, step, mean).round(1).tolist()
+        return {**done, "steps_to_475": steps_to(read_episodes(run)), "curve": curve}
 
 
 def table(results):
@@ -113,6 +135,11 @@ def compare(recipe, again=False):
             write_json(path, results)
             print(f"{name}, seed {seed}: {run['score']:.2f}, {run['steps_to_475']} steps", flush=True)
     about = f"Made by `python benchmarks/variants.py {recipe}` on {processor()}, commit {commit()[:8]}."
+    curves = {
+        name: [tuple(map(np.array, run["curve"])) for run in runs if "curve" in run] for name, runs in results.items()
+    }
+    if all(curves.values()):
+        plot_runs(folder / "variants.png", curves, title=recipe)
     write_text(folder / "variants.md", f"{table(results)}\n\n{about}\n")
     page = ROOT / "book" / f"{recipe}.md"
     write_text(page, with_table(page.read_text(), recipe, results))
