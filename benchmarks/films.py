@@ -1,7 +1,8 @@
-"""A short film of each model in models/, for its page: book/results/<recipe or model>/film.gif.
+"""A short film for each page: one greedy game, its first ten seconds at ten pictures a second, 240 pixels wide.
 
-One greedy game, its first ten seconds at ten pictures a second, 240 pixels wide. Pong's film has the start of a run of
-`make demo` on its left, if its model is given.
+Of each model in models/, and of recipes without one the model of seed 1000, where `make results` has left it in
+runs/results/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given.
+Writes book/results/<name>/film.gif.
 
     python benchmarks/films.py [--only=NAME] [--beginner=MODEL]
 """
@@ -21,6 +22,7 @@ from common.saved import choose_world, load_policy, settings_of
 from recipes.play import make_shown, side_by_side, watch
 
 ROOT = Path(__file__).parent.parent
+UNNAMED = ("reinforce_cartpole", "reinforce_dropout_cartpole", "actor_critic_two_networks", "q_network_frozenlake")
 WIDTH, RATE, SECONDS, SEED = 240, 10, 10, 3 * 2**28
 
 
@@ -39,12 +41,22 @@ def small(picture, width):
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def film(name, beginner=""):
+def models():
+    """dict name → model and its settings."""
+    found = {path.stem: (path, settings_of(path)) for path in sorted((ROOT / "models").glob("*.keras"))}
+    for name in UNNAMED:
+        run = ROOT / "runs" / "results" / name / "1000"
+        if (run / "finished.json").exists():
+            found[name] = run / "model.keras", run / "config.json"
+    return found
+
+
+def film(name, path, settings, beginner=""):
     """Write the film of a model."""
-    path, width = ROOT / "models" / f"{name}.keras", WIDTH
-    pictures, rate = game(path, settings_of(path))
+    width = WIDTH
+    pictures, rate = game(path, settings)
     if beginner:
-        pictures, width = side_by_side(game(Path(beginner), settings_of(path))[0], pictures), 2 * WIDTH
+        pictures, width = side_by_side(game(Path(beginner), settings)[0], pictures), 2 * WIDTH
     every = max(1, round(rate / RATE))
     some = list(itertools.islice(itertools.islice(pictures, 0, None, every), RATE * SECONDS))
     folder = ROOT / "book" / "results" / name
@@ -56,11 +68,11 @@ def film(name, beginner=""):
 
 def make(only="", beginner=""):
     """Write the films of all models, or of one."""
-    names = sorted(path.stem for path in (ROOT / "models").glob("*.keras"))
-    if only and only not in names:
-        sys.exit(f"no such model: {only}. There are: {' '.join(names)}")
-    for name in [only] if only else names:
-        film(name, beginner if name == "dqn_atari_pong" else "")
+    found = models()
+    if only and only not in found:
+        sys.exit(f"no such model: {only}. There are: {' '.join(found)}")
+    for name in [only] if only else found:
+        film(name, *found[name], beginner if name == "dqn_atari_pong" else "")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ away.
     (3) advantage: the returns minus their mean, divided by their standard deviation, over all games together
     (4) ascend the gradient of the mean of advantage * log pi(action | obs)
 
-Source: Géron, Hands-On Machine Learning, chapter 18 (https://github.com/ageron/handson-ml2), after Williams, Machine
-Learning 8:229 (https://doi.org/10.1007/BF00992696).
+Source: a reader's notes on Géron, Hands-On Machine Learning, chapter 18 (https://github.com/ageron/handson-ml2), after
+Williams, Machine Learning 8:229 (https://doi.org/10.1007/BF00992696). The first two differences are only from the notes.
 
 Differs from the text in (book/reinforce_cartpole.md):
 
@@ -21,7 +21,7 @@ Differs from the text in (book/reinforce_cartpole.md):
     gradient    one per update, of the weighted mean     one per step, weighted and averaged afterwards
     games       16 per update, up to 500 steps           5 per update, up to 200 steps
     gamma       0.99                                     0.95
-    network     128 hidden units, a logit per action     5 hidden units, the probability of pushing left
+    network     128 hidden units, a logit per action     16 hidden units, the probability of pushing left
 
 What one thing of the text at a time does:
 

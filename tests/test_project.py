@@ -21,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).parent.parent
 ROOMS = ("recipes", "envs", "common")
 RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.py") if "\ndef train(" in path.read_text())
-FILES = sorted(path for room in ROOMS for path in (ROOT / room).glob("*.py"))
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
 def imported(path):
@@ -39,7 +39,8 @@ def function(path, name):
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_run_one_way(path):
-    allowed = {"recipes": {"common", "envs"}, "common": {"common"}, "envs": {"envs"}}[path.parent.name]
+    room = path.relative_to(ROOT).parts[0]
+    allowed = {"recipes": {"common", "envs"}, "common": {"common"}, "envs": {"envs"}}[room]
     assert set(imported(path)) & set(ROOMS) <= allowed
 
 
