@@ -1,5 +1,5 @@
 # demo: train a little and look; test: every test; quick: those to run between two edits; lint; exercise: of the book;
-# results: five seeds of every quick recipe; bench: every other published figure (hours).
+# results: every recipe over 30 or 10 seeds; bench: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -40,9 +40,9 @@ exercise: .venv/ready
 		$(patsubst book/exercises/test_%.py,%,$(wildcard book/exercises/test_*.py)) >&2; exit 2; }
 	$(BIN)/python -m pytest -n 0 book/exercises/test_$(NAME).py
 
-# Five seeds of every quick recipe, into book/results/; what is there already is kept.
+# 30 seeds of recipes that train in seconds, 10 of others, into book/results/; what is there already is kept.
 results: .venv/ready
-	$(BIN)/python benchmarks/five_seeds.py
+	$(BIN)/python benchmarks/results.py
 
 # Stable-Baselines3 and PyTorch have an environment of their own; TORCH names the build to install.
 TORCH ?= torch

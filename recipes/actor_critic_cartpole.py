@@ -14,8 +14,8 @@ batch of whole games.
 
 Source: TensorFlow tutorial "Playing CartPole with the Actor-Critic method"
 (https://www.tensorflow.org/tutorials/reinforcement_learning/actor_critic) in a notebook that retyped it, after Konda,
-Tsitsiklis, Actor-Critic Algorithms, NIPS 12 (https://papers.nips.cc/paper/1786-actor-critic-algorithms). That a game has
-one step is the notebook's slip, not the tutorial's.
+Tsitsiklis, Actor-Critic Algorithms, NIPS 12 (https://papers.nips.cc/paper/1786-actor-critic-algorithms). That a game
+has one step is the notebook's slip, not the tutorial's.
 
 Differs from the text in (book/actor_critic_cartpole.md):
 

@@ -10,7 +10,7 @@ away.
     (4) ascend the gradient of the mean of advantage * log pi(action | obs)
 
 Source: a reader's notes on Géron, Hands-On Machine Learning, chapter 18 (https://github.com/ageron/handson-ml2), after
-Williams, Machine Learning 8:229 (https://doi.org/10.1007/BF00992696). The first two differences are only from the notes.
+Williams, Machine Learning 8:229 (https://doi.org/10.1007/BF00992696). The first two differences are the notes' alone.
 
 Differs from the text in (book/reinforce_cartpole.md):
 

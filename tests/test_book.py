@@ -96,3 +96,17 @@ def test_the_pages_name_only_what_exists():
         )
         for name in named:
             assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_the_index_names_every_page_and_every_link_of_the_book_leads_somewhere():
+    index = (ROOT / "book" / "README.md").read_text()
+    for page in (ROOT / "book").glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)(?:#[\w-]+)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_map_of_the_book_has_an_arrow_for_every_pair_of_siblings():
+    drawn = set(re.findall(r"(\w+) -->\|.*?\| (\w+)", (ROOT / "book" / "README.md").read_text()))
+    pairs = re.findall(r"^diff recipes/(\w+)\.py recipes/(\w+)\.py$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert pairs and set(pairs) == drawn
