@@ -95,6 +95,8 @@ GOALS = {
     "reinforce_dropout_cartpole": ("reinforce_dropout_cartpole", [], mean_score, 475, MANY),
     "actor_critic_cartpole": ("actor_critic_cartpole", [], mean_score, 475, MANY),
     "actor_critic_two_networks": ("actor_critic_two_networks", [], mean_score, 475, MANY),
+    "compiled_actor_critic_cartpole": ("compiled_actor_critic_cartpole", [], mean_score, 475, MANY),
+    "compiled_ppo_cartpole": ("compiled_ppo_cartpole", [], mean_score, 475, MANY),
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),

@@ -1,4 +1,6 @@
-"""Environments inside a TensorFlow graph."""
+"""Environments inside a TensorFlow graph, and what compiles one."""
+
+import time
 
 import numpy as np
 
@@ -27,3 +29,20 @@ def make_env_step(envs):
         return [tf.ensure_shape(result, shape) for result, shape in zip(results, shapes, strict=True)]
 
     return env_step
+
+
+def compile_first(function, variables, *args):
+    """Call a compiled function once, so that its compilation is not counted as training, and undo what it changed.
+
+    Args:
+        function: what `tf.function` has made.
+        variables: all variables that it changes; afterwards they are what they were.
+        args: of the call; its results are dropped.
+
+    Prints the seconds that the first call took.
+    """
+    before, begin = [variable.numpy() for variable in variables], time.monotonic()
+    function(*args)
+    print(f"compiled        in {time.monotonic() - begin:.1f} s", flush=True)
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)

@@ -93,7 +93,7 @@ def test_games_that_have_ended_start_again_and_others_go_on(env_id, played):
     if fresh.ndim > 1:
         assert len(np.unique(fresh[:, 0])) > 0.9 * len(fresh)  # each is drawn anew
     state = State(tf.constant(play["next_now"][~ended]), tf.constant(play["next_time"][~ended]))
-    np.testing.assert_allclose(world.observe(state), play["obs"][~ended], atol=1e-6)  # one that goes on is seen as it is
+    np.testing.assert_allclose(world.observe(state), play["obs"][~ended], atol=1e-6)  # what goes on
 
 
 def test_starts_are_spread_as_gymnasiums():

@@ -74,6 +74,8 @@ QUICK = {
     "ddpg_pendulum": DDPG,
     "td3_pendulum": DDPG,
     "sac_pendulum": DDPG,
+    "compiled_actor_critic_cartpole": A2C,
+    "compiled_ppo_cartpole": PPO,
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")
