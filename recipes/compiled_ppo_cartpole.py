@@ -19,6 +19,10 @@ the device as in Hessel et al., Podracer architectures (https://arxiv.org/abs/21
 `diff recipes/compiled_ppo_cartpole.py recipes/compiled_ppo_cartpole.py` shows what PPO adds to A2C.
 
     python recipes/compiled_ppo_cartpole.py
+
+30 seeds, to be measured:
+
+    by benchmarks/results.py
 """
 
 from __future__ import annotations
