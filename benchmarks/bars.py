@@ -1,7 +1,7 @@
 """The scores that others publish, at their number of steps: which recipe reaches them, on how many seeds?
 
 Every run is a command with the settings below, in a process of its own on one core, and the result is the mean return
-of 100 greedy games at its end. Seeds 0 to 9, of a world that takes a quarter of an hour per run 0 to 2; the settings
+of 100 greedy games at its end. Seeds 0 to 9, of LunarLanderContinuous, whose runs are long, 0 to 2; the settings
 were chosen on seeds from 100 on.
 
 Writes book/results/bars.json after every run, and at the end book/results/bars.md, the tables between marks in README

@@ -1,4 +1,4 @@
-"""A short film for each page: one greedy game, its first ten seconds at ten pictures a second, 240 pixels wide.
+"""A short film for each page: greedy games, the first ten seconds at ten pictures a second, 240 pixels wide.
 
 Of each model in models/, and of recipes without one the model of seed 1000, where `make results` has left it in
 runs/results/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given.
@@ -23,16 +23,17 @@ from recipes.play import make_shown, side_by_side, watch
 
 ROOT = Path(__file__).parent.parent
 UNNAMED = ("reinforce_cartpole", "reinforce_dropout_cartpole", "actor_critic_two_networks", "q_network_frozenlake")
-WIDTH, RATE, SECONDS, SEED = 240, 10, 10, 3 * 2**28
+WIDTH, RATE, SECONDS, GAMES, SEED = 240, 10, 10, 5, 3 * 2**28
 
 
 def game(path, settings):
-    """Pictures of a greedy game of a model, and how many of them are a second."""
+    """Pictures of greedy games of a model, and how many of them are a second."""
     env_id, env_kwargs = choose_world(settings, "", None)
     env, picture = make_shown(env_id, env_kwargs, text=False)
     network = load_policy(path, env.single_observation_space, env.single_action_space)
-    act = make_greedy(network, 0.0, SEED, env.single_action_space)
-    return watch(env, act, SEED, picture, []), 15 if env_id.startswith("ALE/") else env.metadata.get("render_fps", RATE)
+    act, rate = make_greedy(network, 0.0, SEED, env.single_action_space), env.metadata.get("render_fps", RATE)
+    games = (watch(env, act, SEED + i, picture, []) for i in range(GAMES))
+    return itertools.chain.from_iterable(games), 15 if env_id.startswith("ALE/") else rate
 
 
 def small(picture, width):
