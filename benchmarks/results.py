@@ -178,8 +178,9 @@ HEAD = """# Results over many seeds
 Made by `python benchmarks/results.py`. Every run has the defaults of its recipe but for the flags shown, and one core.
 The seeds are those from 1000 on, which nothing was chosen on; while a recipe was written, it was tried on seeds from 0
 on. Numbers are the median over the seeds (lowest to highest). Training ends by the recipe's own rule, and what is
-measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process. Each folder
-here has the runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
+measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process; other
+programs ran beside these runs, so they are up to twice what an idle machine takes. Each folder here has the runs of one
+name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
 """
 COLUMNS = ("command", "measured", "median (lowest to highest)", "goal", "games", "steps", "training", "process")
 
