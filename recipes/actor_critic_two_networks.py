@@ -44,13 +44,13 @@ What one thing of the text at a time does:
 
     python recipes/actor_critic_two_networks.py
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  498.25, 500, 500, 500, 500
-    games                            800 (736 to 864)
-    steps                            155,300 (147,649 to 165,196)
-    training                         2.41 (2.225 to 2.443) s
-    whole process                    6.57 (6.31 to 6.79) s
+    mean return of 100 greedy games  500 (492.54 to 500); 30 of 30 at 475 or more
+    games                            800 (672 to 928)
+    steps                            172,060 (133,126 to 205,126)
+    training                         4.862 (3.629 to 5.708) s
+    whole process                    11.67 (10.01 to 13.08) s
 
 `diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change. The saved
 model contains both: `model.get_layer("actor")` and `model.get_layer("critic")`.

@@ -18,9 +18,13 @@ loop on the device as in Hessel et al., Podracer architectures (https://arxiv.or
 
     python recipes/compiled_actor_critic_cartpole.py
 
-30 seeds, to be measured:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    by benchmarks/results.py
+    mean return of 100 greedy games  499.445 (128.11 to 500); 19 of 30 at 475 or more
+    games                            2,743 (2,066 to 3,831)
+    steps                            599,792 (597,472 to 600,064)
+    training                         3.426 (2.676 to 5.14) s
+    whole process                    14.94 (13.88 to 17.68) s
 """
 
 from __future__ import annotations

@@ -34,28 +34,28 @@ What one thing of the text at a time does:
 
     python recipes/dqn_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+10 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
     --env_id=grids/Simple-v0
-    share of the goals reached by a shortest way  1
-    games                                         3,004 (3,000 to 3,006)
-    steps                                         54,153 (53,770 to 54,666)
-    training                                      8.059 (7.736 to 9.227) s
-    whole process                                 13.03 (12.61 to 14.35) s
+    share of the goals reached by a shortest way  1; 10 of 10 at 1 or more
+    games                                         3,002 (3,000 to 3,003)
+    steps                                         54,571 (52,747 to 55,754)
+    training                                      15.11 (13.62 to 15.58) s
+    whole process                                 22.93 (20.64 to 23.95) s
 
     --env_id=grids/Obstacle-v0
-    share of the goals reached by a shortest way  1
-    games                                         3,002 (3,001 to 3,003)
-    steps                                         79,051 (77,833 to 80,969)
-    training                                      10.76 (9.664 to 11.59) s
-    whole process                                 15.65 (14.31 to 16.55) s
+    share of the goals reached by a shortest way  1; 10 of 10 at 1 or more
+    games                                         3,000 (3,000 to 3,002)
+    steps                                         78,827 (77,261 to 81,101)
+    training                                      21.67 (20.89 to 23.95) s
+    whole process                                 30.24 (29.23 to 32.05) s
 
     --env_id=grids/RandomGoal-v0
-    share of the goals reached  1
-    games                       3,000 (3,000 to 3,006)
-    steps                       65,097 (60,937 to 69,259)
-    training                    8.665 (8.326 to 9.1) s
-    whole process               13.38 (13.08 to 13.94) s
+    share of the goals reached  1; 10 of 10 at 1 or more
+    games                       3,001 (3,000 to 3,004)
+    steps                       65,034 (61,133 to 65,868)
+    training                    16.62 (15.44 to 18.8) s
+    whole process               24.57 (23.07 to 27.04) s
 
 `diff recipes/nfq_gridworld.py recipes/dqn_gridworld.py` shows what pixels and a target network change.
 """

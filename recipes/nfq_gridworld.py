@@ -36,28 +36,28 @@ What one thing of the text at a time does:
 
     python recipes/nfq_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
     --env_id=grids/Simple-v0
-    share of the goals reached by a shortest way  1
-    games                                         3,002 (3,000 to 3,005)
-    steps                                         53,390 (53,003 to 54,410)
-    training                                      3.207 (3.044 to 3.442) s
-    whole process                                 8.29 (8.02 to 8.57) s
+    share of the goals reached by a shortest way  1; 30 of 30 at 1 or more
+    games                                         3,002 (3,000 to 3,006)
+    steps                                         53,643 (52,233 to 55,497)
+    training                                      6.303 (5.048 to 7.438) s
+    whole process                                 13.3 (12.15 to 15.11) s
 
     --env_id=grids/Obstacle-v0
-    share of the goals reached by a shortest way  1
-    games                                         3,001 (3,000 to 3,002)
-    steps                                         78,922 (78,796 to 79,690)
-    training                                      4.258 (4.075 to 4.387) s
-    whole process                                 9.08 (9.03 to 9.44) s
+    share of the goals reached by a shortest way  1; 30 of 30 at 1 or more
+    games                                         3,001 (3,000 to 3,008)
+    steps                                         79,594 (77,641 to 82,955)
+    training                                      7.826 (6.227 to 9.905) s
+    whole process                                 14.99 (12.63 to 17.36) s
 
     --env_id=grids/RandomGoal-v0
-    share of the goals reached  1
-    games                       3,002 (3,002 to 3,004)
-    steps                       58,058 (56,969 to 59,404)
-    training                    3.154 (2.976 to 3.272) s
-    whole process               7.89 (7.79 to 8.1) s
+    share of the goals reached  1; 30 of 30 at 1 or more
+    games                       3,002 (3,000 to 3,005)
+    steps                       57,738 (56,204 to 59,785)
+    training                    6.309 (5.312 to 7.762) s
+    whole process               13.46 (11.58 to 15.87) s
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ Differs from the source in (book/cliffwalking.md):
 
     python recipes/q_learning_cliffwalking.py
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -13
+    mean return of 100 greedy games  -13; 30 of 30 at -13 or more
     games                            500
-    steps                            10,450 (10,428 to 10,673)
-    training                         0.284 (0.272 to 0.331) s
-    whole process                    5.72 (5.67 to 5.79) s
+    steps                            10,390 (9,907 to 10,690)
+    training                         0.2885 (0.262 to 0.451) s
+    whole process                    5.885 (5.59 to 6.88) s
 """
 
 from __future__ import annotations

@@ -35,13 +35,13 @@ What one thing of the text at a time does:
 
     python recipes/reinforce_cartpole.py
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500, 500, 490.83, 499.5, 500
-    games                            480 (384 to 576)
-    steps                            101,441 (86,216 to 139,538)
-    training                         3.181 (2.886 to 4.228) s
-    whole process                    7.57 (7.16 to 8.39) s
+    mean return of 100 greedy games  500 (428.69 to 500); 28 of 30 at 475 or more
+    games                            496 (400 to 624)
+    steps                            123,000 (86,362 to 162,732)
+    training                         6.36 (4.333 to 10.49) s
+    whole process                    12.16 (9.57 to 16.96) s
 
 A truncated game is treated as if no reward came after it: without a critic there is no estimate of that reward.
 """

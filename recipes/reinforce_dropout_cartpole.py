@@ -33,13 +33,13 @@ What one thing of the text at a time does:
 
     python recipes/reinforce_dropout_cartpole.py
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500, 500, 500, 500, 477.75
-    games                            544 (464 to 624)
-    steps                            130,725 (113,641 to 177,137)
-    training                         5.397 (4.706 to 6.793) s
-    whole process                    9.57 (8.8 to 10.87) s
+    mean return of 100 greedy games  500 (489.1 to 500); 30 of 30 at 475 or more
+    games                            512 (432 to 704)
+    steps                            119,018 (99,366 to 182,492)
+    training                         8.314 (6.071 to 13.1) s
+    whole process                    15.21 (11.23 to 20.97) s
 
 `diff recipes/reinforce_cartpole.py recipes/reinforce_dropout_cartpole.py` shows what dropout changes. A truncated game
 is treated as if no reward came after it: without a critic there is no estimate of that reward.

@@ -19,13 +19,13 @@ Differs from the source in (book/cliffwalking.md):
 
     python recipes/sarsa_cliffwalking.py
 
-Five seeds, median (lowest to highest), 2 cores of AMD EPYC, by `benchmarks/five_seeds.py`:
+30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    mean return of the last 100 games of training  -26.09, -27.65, -31.02, -24.79, -20.43
+    mean return of the last 100 games of training  -23.695 (-53.59 to -21.08); 29 of 30 at -40 or more
     games                                          500
-    steps                                          12,585 (12,286 to 16,519)
-    training                                       0.42 (0.318 to 0.933) s
-    whole process                                  5.97 (5.8 to 6.55) s
+    steps                                          12,919 (11,957 to 16,470)
+    training                                       0.335 (0.293 to 1.359) s
+    whole process                                  6.135 (5.55 to 196.6) s
 """
 
 from __future__ import annotations
