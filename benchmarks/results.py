@@ -60,7 +60,7 @@ def online(run):
 
 
 def as_published(run):
-    """Share of the 200 cells of figure 5.2 on which the greedy policy is the book's."""
+    """Share of the 200 cells of the greedy policy that are as in figure 5.2."""
     return evaluation(run)["same_as_published"]
 
 

@@ -22,11 +22,11 @@ Differs from the source in (book/monte_carlo_blackjack.md):
 
 30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    share of the 200 cells of figure 5.2 on which the greedy policy is the book's  0.99 (0.97 to 1); 30 of 30 at 0.95 or more
-    games                                                                          1,003,520
-    steps                                                                          1,378,560 (1,375,762 to 1,381,657)
-    training                                                                       4.915 (4.708 to 188.2) s
-    whole process                                                                  19.45 (18.46 to 227.8) s
+    share of the 200 cells of the greedy policy that are as in figure 5.2  0.99 (0.97 to 1); 30 of 30 at 0.95 or more
+    games                                                                  1,003,520
+    steps                                                                  1,378,560 (1,375,762 to 1,381,657)
+    training                                                               4.915 (4.708 to 188.2) s
+    whole process                                                          19.45 (18.46 to 227.8) s
 """
 
 from __future__ import annotations
