@@ -64,9 +64,12 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/policy_speed.py a2c_cartpole --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/policy_speed.py ppo_cartpole --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/policy_speed.py ppo_pendulum --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/compiled_speed.py
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/variants.py dqn_cartpole
 	$(BIN)/python benchmarks/variants.py ppo_cartpole
+	$(BIN)/python benchmarks/variants.py reinforce_dropout_cartpole
+	$(BIN)/python benchmarks/variants.py actor_critic_two_networks
 	$(BIN)/python benchmarks/pqn_ablation.py
 	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
