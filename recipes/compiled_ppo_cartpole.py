@@ -10,13 +10,14 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
     (5) the critic's loss is (A + v_old - v)² / 2; `entropy_weight` times the entropy of pi is a bonus
     (6) update: one step of Adam, the gradient's norm at most `max_gradient_norm`; `epochs` passes over the rollout
 
-The algorithm is that of ppo_cartpole.py, and so are its settings but for those of size. The world is that of
-envs/tensor/, which is tested step by step against gymnasium's; the network is evaluated in gymnasium's.
+The algorithm is that of ppo_cartpole.py, with rollouts of more games, larger minibatches, a higher learning rate and
+eight passes. The world is that of envs/tensor/, which is tested step by step against gymnasium's; the network is
+evaluated in gymnasium's.
 
 Source: Schulman et al., Proximal Policy Optimization Algorithms (https://arxiv.org/abs/1707.06347); the whole loop on
 the device as in Hessel et al., Podracer architectures (https://arxiv.org/abs/2104.06272).
 
-`diff recipes/compiled_ppo_cartpole.py recipes/compiled_ppo_cartpole.py` shows what PPO adds to A2C.
+`diff recipes/compiled_actor_critic_cartpole.py recipes/compiled_ppo_cartpole.py` shows what PPO adds to A2C.
 
     python recipes/compiled_ppo_cartpole.py
 

@@ -3,23 +3,19 @@ import pytest
 import tensorflow as tf
 from compiled_actor_critic_cartpole import learnt_values, restart, walk
 
-GOES_ON, TERMINATED, TRUNCATED, BOTH = range(4)
-
-
-def ends_of_four_games():
-    now = np.arange(16.0).reshape(4, 4)  # as many numbers as games, so that a mask of the wrong shape broadcasts
-    return restart(now, np.array([1, 0, 2, 2]), np.array([False, True, False, True]), 3, -now - 1)
+# Four games: one goes on, the others are terminated, truncated, both. As many numbers as games, so that a mask of the
+# wrong shape broadcasts.
+NOW, TIME, TERMINATED = np.arange(16.0).reshape(4, 4), np.array([1, 0, 2, 2]), np.array([False, True, False, True])
 
 
 def test_restart_begins_again_where_a_game_has_ended():
-    now, time, _ = ends_of_four_games()
-    wanted = [[0, 1, 2, 3], [-5, -6, -7, -8], [-9, -10, -11, -12], [-13, -14, -15, -16]]
-    np.testing.assert_array_equal(now, wanted)
+    now, time, _ = restart(NOW, TIME, TERMINATED, 3, -NOW - 1)
+    np.testing.assert_array_equal(now, [[0, 1, 2, 3], [-5, -6, -7, -8], [-9, -10, -11, -12], [-13, -14, -15, -16]])
     np.testing.assert_array_equal(time, [2, 0, 0, 0])
 
 
 def test_restart_tells_which_games_the_clock_has_stopped():
-    _, _, truncated = ends_of_four_games()
+    _, _, truncated = restart(NOW, TIME, TERMINATED, 3, -NOW - 1)
     np.testing.assert_array_equal(truncated, [False, False, True, True])
 
 

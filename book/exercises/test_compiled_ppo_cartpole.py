@@ -27,11 +27,14 @@ def test_order_is_a_permutation_and_another_in_each_epoch():
 
 
 def test_order_is_the_same_for_the_same_seed():
-    np.testing.assert_array_equal(order(5, 2, 50), order(5, 2, 50))
+    first, again = (np.array(order(5, 2, 50)) for _ in range(2))
+    assert first.shape == (50,) and (first == again).all()
 
 
-def test_order_puts_each_row_first_now_and_then():
-    assert {int(order(seed, 0, 4)[0]) for seed in range(60)} == {0, 1, 2, 3}
+def test_order_may_be_any_of_them():
+    found = {tuple(np.array(order(seed, 0, 4)).tolist()) for seed in range(60)}
+    assert {rows[0] for rows in found} == {0, 1, 2, 3}
+    assert len(found) > 12  # of 24
 
 
 def test_traced_once():

@@ -32,7 +32,7 @@ def moved(cell, action):
 
 def step(state, action, seed):
     """action [N] is 0 to 3; one goes there or to either side, each with probability 1/3. The goal pays 1."""
-    slip = tf.random.stateless_uniform([len(state.now)], seed, -1, 2, tf.int32)
+    slip = tf.random.stateless_uniform([state.now.shape[0]], seed, -1, 2, tf.int32)
     now = moved(state.now, (tf.cast(action, tf.int32) + slip) % 4)
     letter = tf.gather(tf.constant([ord(letter) for letter in MAP]), now)
     terminated = (letter == ord("H")) | (letter == ord("G"))

@@ -22,6 +22,6 @@ def go_on(state, now, terminated, limit, start, seed):
     time = state.time + 1
     truncated = time >= limit
     ended = terminated | truncated
-    fresh = start(seed, len(time))
+    fresh = start(seed, time.shape[0])
     rows = tf.reshape(ended, [-1] + [1] * (now.shape.rank - 1))  # [N, 1, ...]
     return State(tf.where(rows, fresh, now), tf.where(ended, 0, time)), truncated

@@ -205,7 +205,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(name,
         def nan_step(*batch):
             result = step(*batch)
             result = tuple(result) if isinstance(result, tuple | list) else (result,)
-            result = tuple(part if np.ndim(part) else np.float32(np.nan) for part in result)  # the loss is a number
+            # The loss is a number; what is no number, such as the state of a world, stays.
+            result = tuple(p if isinstance(p, tuple) or np.ndim(p) else np.float32(np.nan) for p in result)
             return result if len(result) > 1 else result[0]
 
         return nan_step
