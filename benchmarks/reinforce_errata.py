@@ -68,8 +68,8 @@ PLAIN = {
     "reinforce, gamma 0.95": {"gamma": 0.95},
     "reinforce, 16 hidden units": {"hidden_units": 16},
     "reinforce, 5 games per update": {"num_envs": 5},
-    "reinforce, all four as in the text": {
-        "advantage": game_by_game, "gamma": 0.95, "hidden_units": 16, "num_envs": 5,
+    "reinforce, all four, with the 5 hidden units of the chapter": {
+        "advantage": game_by_game, "gamma": 0.95, "hidden_units": 5, "num_envs": 5,
     },
 }  # fmt: skip
 THINNED = {
