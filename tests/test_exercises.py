@@ -1,6 +1,7 @@
 """Every exercise of the book has a blank that fails its test, and a solution in its page that passes."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -78,3 +79,23 @@ def test_every_blank_fails(tmp_path):
     results = run_tests(written(tmp_path, lambda name: (EXERCISES / f"{name}.py").read_text()))
     assert {(f"test_{name}", test) for name in NAMES for test in answers_of(name)} == {row[:2] for row in results}
     assert not sorted(row for row in results if row[2] != "FAILED")
+
+
+ALONE = """
+import contextlib, io, json, sys
+for i, program in enumerate(json.load(sys.stdin)):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(program, f"solution {i}", "exec"), {"__name__": "__main__"})
+    assert said.getvalue().strip(), f"solution {i} prints nothing"
+"""
+
+
+@pytest.mark.slow
+def test_every_solution_is_a_program_that_prints():
+    programs = [program for name in NAMES for program in solutions(name)]
+    assert len(programs) > 3 * len(NAMES) - 1
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], input=json.dumps(programs), cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

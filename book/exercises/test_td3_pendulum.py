@@ -14,7 +14,7 @@ def test_target_of_one_critic_and_of_three():
 
 
 def test_opinions_of_critics_apart():
-    np.testing.assert_allclose(opinions(0.0), [1.54, 0, -0.05], atol=0.02)
+    np.testing.assert_allclose(opinions(0.0), [1.54, 0, -0.05], atol=0.01)
 
 
 def test_opinions_of_critics_alike():
