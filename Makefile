@@ -19,7 +19,7 @@ demo: .venv/ready
 	$(BIN)/python recipes/dqn_atari.py --env_id=ALE/Pong-v5 --episodes=16 --learning_starts=2000 --buffer_size=20000 \
 		--epsilon_decay_steps=10000 --eval_episodes=2 --logdir=$(DEMO)/pong
 	$(BIN)/python recipes/play.py --run=$(DEMO)/pong --beside=models/dqn_atari_pong.keras --episodes=1 --video
-	@echo "to look at      $(DEMO)/cartpole/play.gif: a pole after ten seconds of training"
+	@echo "to look at      $(DEMO)/cartpole/play.gif: a pole after some seconds of training"
 	@echo "to look at      $(DEMO)/pong/play.gif: the beginner, and beside it the trained network of models/"
 	@echo "to type next    . .venv/bin/activate"
 
@@ -88,6 +88,7 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/overestimation_td3.py noise
 	$(BIN)/python benchmarks/overestimation_td3.py pendulum
 	$(BIN)/python benchmarks/return_distribution.py
+	$(BIN)/python benchmarks/films.py
 	$(BIN)/python benchmarks/neural_evolution_errata.py
 	$(BIN)/python benchmarks/reinforce_errata.py compare
 	$(BIN)/python benchmarks/reinforce_errata.py speed

@@ -19,10 +19,15 @@ from PIL import Image
 from common.evaluation import make_greedy
 from common.files import replacing
 from common.saved import choose_world, load_policy, settings_of
-from recipes.play import make_shown, side_by_side, watch
+from recipes.play import make_shown, seen, side_by_side, watch
 
 ROOT = Path(__file__).parent.parent
-UNNAMED = ("reinforce_cartpole", "reinforce_dropout_cartpole", "actor_critic_two_networks", "q_network_frozenlake")
+WITHOUT_A_CARD = (
+    "reinforce_cartpole",
+    "reinforce_dropout_cartpole",
+    "actor_critic_two_networks",
+    "q_network_frozenlake",
+)
 WIDTH, RATE, SECONDS, GAMES, SEED = 240, 10, 10, 5, 3 * 2**28
 
 
@@ -33,7 +38,7 @@ def game(path, settings):
     network = load_policy(path, env.single_observation_space, env.single_action_space)
     act, rate = make_greedy(network, 0.0, SEED, env.single_action_space), env.metadata.get("render_fps", RATE)
     games = (watch(env, act, SEED + i, picture, []) for i in range(GAMES))
-    return itertools.chain.from_iterable(games), 15 if env_id.startswith("ALE/") else rate
+    return itertools.chain.from_iterable(games), 15 if picture is seen else rate
 
 
 def small(picture, width):
@@ -45,7 +50,7 @@ def small(picture, width):
 def models():
     """dict name → model and its settings."""
     found = {path.stem: (path, settings_of(path)) for path in sorted((ROOT / "models").glob("*.keras"))}
-    for name in UNNAMED:
+    for name in WITHOUT_A_CARD:
         run = ROOT / "runs" / "results" / name / "1000"
         if (run / "finished.json").exists():
             found[name] = run / "model.keras", run / "config.json"

@@ -2,7 +2,7 @@
 
 30 seeds where training takes less than ten seconds, 10 where it takes longer. They are the seeds from 1000 on, which
 nothing was chosen on. One run per core, each with one thread. A run stays in runs/results/, where a later start of this
-program finds it; one that was interrupted goes on. Its commit must be that of the others of its name.
+program finds it; one that was interrupted, or that is of another commit, begins anew.
 
 Writes into book/results/<name>/: runs.csv (seed, value, games, steps: the same whenever it is made again), times.json
 (seconds, machine, versions, commit) and seeds.png (every run, the interquartile mean and its interval). Then
@@ -129,7 +129,7 @@ def run(name, seed, folder):
 
 def publish(name, seeds):
     """Write what the runs of a name have come to into their folder of results."""
-    recipe, flags, value, goal, _ = GOALS[name]
+    recipe, flags, value, *_ = GOALS[name]
     runs = [RAW / folder_of(name) / str(seed) for seed in seeds]
     folder = RESULTS / folder_of(name)
     folder.mkdir(exist_ok=True)
@@ -252,17 +252,17 @@ ROW = re.compile(r"^\| `recipes/(\w+)\.py` \|(.*)\|[^|\n]*\|[^|\n]*\|$", re.MULT
 
 
 def syllabus(text, results, bars):
-    """README with the last two columns of its table of recipes made anew: score and seconds, median over the seeds."""
+    """README with the last two columns of its table of recipes made anew: score and seconds over the seeds."""
 
     def row(mark):
         recipe = mark[1]
         names = [name for name in results if GOALS[name][0] == recipe]
         if names:
             of, short = results[names[0]], SHORT[GOALS[names[0]][2]]
-            score = short.format(f"{statistics.median(of['value']):.4g}")
+            score = short.format(in_short(of["value"]))
             took = duration(statistics.median(of["seconds"]))
         elif runs := next((runs for name, runs in bars.items() if name.split(":")[1] == recipe), []):
-            score = f"return {statistics.median(run['score'] for run in runs):.4g}"
+            score = f"return {in_short([run['score'] for run in runs])}"
             took = duration(statistics.median(run["seconds"] for run in runs))
         elif (RESULTS / f"{recipe}_pong").exists():
             score = f"return {np.mean(evaluation(RESULTS / f'{recipe}_pong')['scores']):.4g}"
@@ -272,6 +272,12 @@ def syllabus(text, results, bars):
         return f"| `recipes/{recipe}.py` |{mark[2]}| {score} | {took} |"
 
     return ROW.sub(row, text)
+
+
+def in_short(values):
+    """The median, and the lowest if it is another number."""
+    middle, low = f"{statistics.median(values):.4g}", f"{min(values):.4g}"
+    return middle if low == middle else f"{middle} (lowest {low})"
 
 
 def duration(seconds):

@@ -5,6 +5,7 @@ its cell. Values are [height, width] arrays, action values are [height, width, a
 `moves` holds the (dy, dx) of each action. No display is needed.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -57,17 +58,22 @@ def rolling(values, window):
     return mean + values.mean(), np.sqrt(np.maximum(variance, 0))
 
 
+def window_of(games):
+    """Over how many games a learning curve is smoothed: a twentieth of them, 20 at least and 100 at most."""
+    return min(100, max(20, games // 20))
+
+
 def plot_learning_curve(folder):
     """Draw `learning_curve.png`: every game's return, rolling mean and deviation, evaluations; nothing without games.
 
-    The window is a twentieth of the games, 20 at least and 100 at most. The band of one deviation ends at the lowest
+    The mean is over the last `window_of` games. The band of one deviation ends at the lowest
     and the highest return of a game. At most 10,000 of the games are drawn as dots.
     """
     games = read_episodes(folder)
     step, returns = games["step"], games["episode_return"]
     if not len(returns):
         return
-    window = min(100, max(20, len(returns) // 20))
+    window = window_of(len(returns))
     mean, deviation = rolling(returns, window)
     low, high = np.clip([mean - deviation, mean + deviation], returns.min(), returns.max())
     some = slice(None, None, -(-len(returns) // 10_000))
@@ -97,11 +103,11 @@ AGAINST = {"steps": "step", "seconds": "seconds", "games": "episode"}  # what ru
 def smoothed(folder, against="steps"):
     """A run's learning curve: where each game ended, [G], and the mean return of the last games until then, [G].
 
-    The window is that of `learning_curve.png`.
+    It is smoothed as `learning_curve.png` is.
     """
     games = read_episodes(folder)
     returns = games["episode_return"]
-    mean, _ = rolling(returns, min(100, max(20, len(returns) // 20)))
+    mean, _ = rolling(returns, window_of(len(returns)))
     return games[AGAINST[against]], mean
 
 
@@ -120,17 +126,18 @@ def middle(values):
     (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264). The interval is a percentile bootstrap of 2,000 draws.
     Fewer than four runs have their plain mean, and one has no interval.
     """
-    from scipy import stats
+    from scipy import stats  # of all that is here only this needs it, and it takes a while
 
-    mean = stats.trim_mean(values, 0.25, axis=0)
+    iqm = functools.partial(stats.trim_mean, proportiontocut=0.25)
+    mean = iqm(values, axis=0)
     if len(values) == 1:
         return mean, np.stack([mean, mean])
-    rng, draws = np.random.default_rng(0), 2_000
-    drawn = [stats.trim_mean(values[rng.integers(len(values), size=len(values))], 0.25, axis=0) for _ in range(draws)]
-    return mean, np.percentile(drawn, [2.5, 97.5], axis=0)
+    how = {"n_resamples": 2_000, "batch": 100, "method": "percentile", "vectorized": True}
+    interval = stats.bootstrap((values,), iqm, axis=0, rng=np.random.default_rng(0), **how).confidence_interval
+    return mean, np.stack([interval.low, interval.high])
 
 
-def plot_runs(path, groups, against="steps", title="", goal=None):
+def plot_runs(path, groups, against="steps", title=""):
     """Learning curves of groups of runs in one picture: each run thin, the interquartile mean with its interval.
 
     Args:
@@ -138,7 +145,6 @@ def plot_runs(path, groups, against="steps", title="", goal=None):
         groups: dict name → learning curves (x, y) as `smoothed` gives them.
         against: what x is, for the axis.
         title: of the picture.
-        goal: a return that is drawn as a line.
     """
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
@@ -151,8 +157,6 @@ def plot_runs(path, groups, against="steps", title="", goal=None):
         count = f"{len(curves)} runs" if len(curves) > 1 else "1 run"
         axes.plot(points, mean, color=f"C{i}", linewidth=2, label=f"{name}, {count}")
         axes.fill_between(points, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
-    if goal is not None:
-        axes.axhline(goal, color="0.5", linestyle="--", linewidth=1)
     axes.set(xlabel={"steps": "environment steps"}.get(against, against), ylabel="mean return of the last games")
     axes.set_title(title)
     axes.legend(loc="best")

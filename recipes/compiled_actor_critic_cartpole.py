@@ -6,8 +6,8 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
     (1) play: `rollout_length` steps of `num_envs` games in the graph, each action sampled from the probabilities
     (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step;
         mean 0, deviation 1 over the rollout
-    (3) the actor's loss is -A * log pi(a), the critic's (A + v - v)² / 2 with a constant target A + v;
-        `entropy_weight` times the entropy of pi is a bonus
+    (3) the actor's loss is -A * log pi(a), the critic's (target - v)² / 2 with A + v of before the update as a constant
+        target; `entropy_weight` times the entropy of pi is a bonus
     (4) update: one step of Adam, the gradient's norm at most `max_gradient_norm`
 
 The algorithm is that of a2c_cartpole.py with longer rollouts of more games, standardised advantages, orthogonal initial
@@ -30,6 +30,7 @@ loop on the device as in Hessel et al., Podracer architectures (https://arxiv.or
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -219,7 +220,7 @@ def train(
     games = {"now": state.now.numpy(), "time": state.time.numpy()}
     carry = run.begin(model=model, optimizer=optimizer, **games, rng=rng, step=0)
 
-    with run:
+    with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # Play and learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)

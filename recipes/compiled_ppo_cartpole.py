@@ -4,7 +4,8 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
 `num_envs` games and makes all updates from them. Python only counts: it sees the rewards and which games have ended.
 
     (1) play: `rollout_length` steps of `num_envs` games in the graph, each action sampled from the probabilities
-    (2) advantage A, by generalised advantage estimation; the old probabilities were kept while playing
+    (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step; the
+        old probabilities were kept while playing
     (3) advantages of each minibatch: mean 0, deviation 1
     (4) ratio = pi(a) / pi_old(a); the actor's loss is -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A)
     (5) the critic's loss is (A + v_old - v)² / 2; `entropy_weight` times the entropy of pi is a bonus
@@ -32,6 +33,7 @@ the device as in Hessel et al., Podracer architectures (https://arxiv.org/abs/21
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -253,7 +255,7 @@ def train(
     games = {"now": state.now.numpy(), "time": state.time.numpy()}
     carry = run.begin(model=model, optimizer=optimizer, **games, rng=rng, step=0)
 
-    with run:
+    with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # Play and learn.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)

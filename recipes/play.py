@@ -145,7 +145,7 @@ def play(
     # Watch.
     if shown:
         fps = 15 if picture is seen else shown.metadata.get("render_fps", 10)  # an Atari action lasts 4/60 s
-        games = []
+        games, games_beside = [], []
         second = make_shown(env_id, env_kwargs, text)[0] if beside else None
 
         def pictures():
@@ -155,7 +155,7 @@ def play(
                 if not beside:
                     yield from left
                 else:
-                    right = watch(second, make_greedy(other, *player[1:]), seed + game, picture, games)
+                    right = watch(second, make_greedy(other, *player[1:]), seed + game, picture, games_beside)
                     yield from side_by_side(left, right)
 
         if text:
@@ -165,9 +165,10 @@ def play(
             show(pictures(), fps)
             print(f"window          {in_words(games)}")
         if video:
-            games.clear()  # what the window showed
+            games.clear(), games_beside.clear()  # what the window showed
             film, gif = write_film(pictures(), Path(run), fps)
-            print(f"film            {film}: {in_words(games)}\nfirst 20 s      {gif}")
+            right = f"; beside it {in_words(games_beside)}" if beside else ""
+            print(f"film            {film}: {in_words(games)}{right}\nfirst 20 s      {gif}")
         shown.close()
         if beside:
             second.close()

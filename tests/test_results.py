@@ -38,6 +38,19 @@ def test_all_results_are_there_of_as_many_seeds_as_they_should_be_and_of_a_commi
         assert (RESULTS / results.folder_of(name) / "seeds.png").exists()
 
 
+# Recipes that are known to miss their goal on more than one seed in ten; their pages say so.
+UNSTEADY = {"compiled_actor_critic_cartpole"}
+
+
+@pytest.mark.parametrize("name", results.GOALS)
+def test_nine_of_ten_seeds_reach_the_goal_or_the_page_says_that_they_do_not(name):
+    of, (recipe, _, _, goal, _) = FOUND[name], results.GOALS[name]
+    if recipe in UNSTEADY:
+        assert "does not reach the goal on every seed" in (ROOT / "book" / f"{recipe}.md").read_text()
+    else:
+        assert np.mean(of["value"] >= goal) >= 0.9
+
+
 def test_every_quick_recipe_and_its_page_show_their_results():
     recipes = {recipe for recipe, *_ in results.GOALS.values()}
     assert {path.stem for path in TEXTS if path.suffix == ".py"} == recipes
@@ -83,8 +96,8 @@ def test_the_last_two_columns_of_the_syllabus_by_hand():
         f"| `recipes/{name}.py` | an idea | [a](text) | old | old |" for name in ("reinforce_cartpole", "dqn_cartpole")
     ]
     assert results.syllabus("\n".join([*rows, "| else | 1 | 2 |"]), BY_HAND, bars).splitlines() == [
-        "| `recipes/reinforce_cartpole.py` | an idea | [a](text) | return 490.8 | 2 s |",
-        "| `recipes/dqn_cartpole.py` | an idea | [a](text) | return 480 | 2 min |",
+        "| `recipes/reinforce_cartpole.py` | an idea | [a](text) | return 490.8 (lowest 400) | 2 s |",
+        "| `recipes/dqn_cartpole.py` | an idea | [a](text) | return 480 (lowest 1) | 2 min |",
         "| else | 1 | 2 |",
     ]
 

@@ -27,6 +27,7 @@ def observe(state):
 
 
 def seen(now):
+    """Angles and velocities [N, 4] as they are observed, [N, 6]."""
     first, second, *spins = tf.unstack(now, axis=1)
     return tf.stack([tf.cos(first), tf.sin(first), tf.cos(second), tf.sin(second), *spins], axis=1)
 

@@ -25,6 +25,7 @@ def observe(state):
 
 
 def seen(cell):
+    """Codes of all cells with the agent in a cell [N], [N, 8, 8]."""
     cells = tf.range(HEIGHT * WIDTH)
     plan = tf.where(cells == GRID.goal, 4, tf.constant(GRID.walls * 1 + GRID.bombs * 3, tf.int32))  # [HEIGHT * WIDTH]
     codes = tf.where(cells == cell[:, None], 2, plan)  # [N, HEIGHT * WIDTH]
@@ -33,8 +34,8 @@ def seen(cell):
 
 def step(state, action, seed):
     """action [N] is 0 to 4: none, down, up, left, right."""
-    bumps = tf.gather_nd(tf.constant(GRID.bumps), tf.stack([state.now, tf.cast(action, tf.int32)], axis=1))
-    now = tf.gather_nd(tf.constant(GRID.next_cell, tf.int32), tf.stack([state.now, tf.cast(action, tf.int32)], axis=1))
+    move = tf.stack([state.now, tf.cast(action, tf.int32)], axis=1)  # [N, 2], a row of either table
+    bumps, now = tf.gather_nd(GRID.bumps, move), tf.gather_nd(tf.constant(GRID.next_cell, tf.int32), move)
     at_goal, at_bomb = now == GRID.goal, tf.gather(tf.constant(GRID.bombs), now)
     reward = tf.where(bumps, BOMBS.wall_reward, 0.0)
     reward = tf.where(at_goal, BOMBS.goal_reward, tf.where(at_bomb, BOMBS.bomb_reward, reward))

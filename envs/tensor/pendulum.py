@@ -26,6 +26,7 @@ def observe(state):
 
 
 def seen(now):
+    """Angle and velocity [N, 2] as they are observed, [N, 3]."""
     angle, spin = tf.unstack(now, axis=1)
     return tf.stack([tf.cos(angle), tf.sin(angle), spin], axis=1)
 

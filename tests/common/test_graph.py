@@ -1,10 +1,12 @@
 """Environments inside a graph: what a step takes and returns, and what it raises."""
 
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from common.graph import make_env_step
+from common.graph import compile_first, make_env_step
 from common.lazy import tf
 from common.run import Run
 
@@ -84,3 +86,18 @@ def test_an_exception_of_a_world_comes_out_as_it_is(tmp_path):
     with pytest.raises(Broken, match="^the world broke$") as error, run:
         env_step(np.array([0, 0]))
     assert error.value is envs.answer[0] and len(envs.actions) == 2
+
+
+def test_a_function_is_compiled_before_it_counts_and_changes_nothing(capsys):
+    weight, step = tf.Variable([1.0, 2.0]), tf.Variable(3)
+
+    @tf.function(jit_compile=True)
+    def learn(x):
+        weight.assign_add(x)
+        step.assign_add(1)
+        return tf.reduce_sum(weight)
+
+    compile_first(learn, [weight, step], tf.constant([0.5, 0.5]))
+    assert re.fullmatch(r"compiled        in \d+\.\d s\n", capsys.readouterr().out)
+    assert weight.numpy().tolist() == [1, 2] and step.numpy() == 3
+    assert learn(tf.constant([0.5, 0.5])) == 4 and learn.experimental_get_tracing_count() == 1

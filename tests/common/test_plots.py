@@ -177,9 +177,9 @@ def test_the_interquartile_mean_by_hand_and_its_interval():
 def test_a_picture_of_groups_has_a_line_for_each_run_and_a_band_for_each_group(tmp_path, figures):
     rising = (np.array([10.0, 30]), np.array([1.0, 2]))
     falling = (np.array([5.0, 20]), np.array([2.0, 0]))
-    plot_runs(tmp_path / "runs.png", {"a": [rising, falling], "b": [falling]}, goal=1.5)
+    plot_runs(tmp_path / "runs.png", {"a": [rising, falling], "b": [falling]})
     axes = figures[0].axes[0]
-    assert len(axes.lines) == 2 + 1 + 1 + 1 + 1 and len(axes.collections) == 2
+    assert len(axes.lines) == 2 + 1 + 1 + 1 and len(axes.collections) == 2
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a, 2 runs", "b, 1 run"]
     thick = axes.lines[2]
     assert thick.get_xdata()[[0, -1]].tolist() == [5, 30] and thick.get_ydata()[[0, -1]].tolist() == [1.5, 1.0]

@@ -1,6 +1,7 @@
 """Playing with what was trained: scores, films, texts, refusals."""
 
 import json
+import re
 import shutil
 
 import gymnasium as gym
@@ -307,10 +308,11 @@ def test_two_games_side_by_side_by_hand():
     ]
 
 
-def test_a_second_model_plays_in_the_right_half_of_the_film(run, tmp_path, monkeypatch):
+def test_a_second_model_plays_in_the_right_half_of_the_film(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = shutil.copy(run / "model.keras", tmp_path / "other.keras")
     play(run=str(run), beside=str(model), episodes=1, video=True)
+    assert re.search(r"film .*: 1 game, return (\d+), length \1; beside it 1 game, return \1,", capsys.readouterr().out)
     pictures = imageio.imread(run / "play.gif", index=None)
     width = gym.make("CartPole-v1", render_mode="rgb_array").unwrapped.screen_width
     assert pictures.shape[2] == 2 * width + 8
