@@ -26,6 +26,7 @@ from unittest import mock
 import fire
 import gymnasium as gym
 import numpy as np
+from results import clean_tree
 
 from common.evaluation import compiled
 from common.files import write_text
@@ -106,18 +107,18 @@ def table(results):
     return "\n".join(lines)
 
 
-def draw(results, world, path):
-    """The excess over the steps."""
+def draw(results, env_id, interval, estimate, path):
+    """The excess of an estimate, which is said in words, over the steps; `interval` of them lie between two looks."""
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
     for name, runs in results.items():
-        steps = runs[0][:, 0] // WORLDS[world][2] * WORLDS[world][2]  # [looks]
+        steps = runs[0][:, 0] // interval * interval  # [looks]
         excess = np.array([run[:, 1] - run[:, 2] for run in runs])  # [seeds, looks]
         axes.plot(steps, np.median(excess, axis=0), "o-", label=name)
         axes.fill_between(steps, excess.min(axis=0), excess.max(axis=0), alpha=0.15, linewidth=0)
     axes.axhline(0, color="k", linestyle="--", linewidth=1, label="truth")
-    axes.set(xlabel="environment steps", ylabel="mean of max q, minus the true value")
-    axes.set_title(f"{WORLDS[world][0]['env_id']}, median of {len(runs)} seeds, lowest to highest")
+    axes.set(xlabel="environment steps", ylabel=f"{estimate}, minus the true value")
+    axes.set_title(f"{env_id}, median of {len(runs)} seeds, lowest to highest")
     axes.legend(loc="best")
     axes.grid(alpha=0.3)
     save_figure(figure, path)
@@ -127,8 +128,7 @@ def measure(world, seeds=10):
     """Both recipes on every seed of a world; table and files."""
     if world not in WORLDS:
         sys.exit(f"{world}: one of {', '.join(WORLDS)} is wanted")
-    if not commit() or commit().endswith("-dirty"):
-        sys.exit("the code has changes that no commit holds: commit them first, for results come from a commit")
+    clean_tree()
     begin, results = time.monotonic(), {name: [] for name in RECIPES}
     for seed in range(seeds):
         for name, recipe in RECIPES.items():
@@ -145,7 +145,8 @@ def measure(world, seeds=10):
         for step, estimate, truth in run
     ]
     write_text(RESULTS / f"overestimation_{world}.csv", "\n".join(["recipe,seed,step,estimate,truth", *rows]) + "\n")
-    draw(results, world, RESULTS / f"overestimation_{world}.png")
+    settings, _, interval = WORLDS[world]
+    draw(results, settings["env_id"], interval, "mean of max q", RESULTS / f"overestimation_{world}.png")
 
 
 if __name__ == "__main__":

@@ -27,12 +27,12 @@ from unittest import mock
 import fire
 import gymnasium as gym
 import numpy as np
+from overestimation import draw
 from results import clean_tree
 
 from common.evaluation import compiled
 from common.files import write_text
 from common.machine import commit, processor
-from common.plots import new_figure, save_figure
 from common.run import Run
 from recipes import ddpg_pendulum, td3_pendulum
 
@@ -112,23 +112,6 @@ def table(results):
     return "\n".join(lines)
 
 
-def draw(results, world, path):
-    """The excess over the steps."""
-    figure = new_figure(8, 4.5)
-    axes = figure.subplots()
-    for name, runs in results.items():
-        steps = runs[0][:, 0] // WORLDS[world][2] * WORLDS[world][2]  # [looks]
-        excess = np.array([run[:, 1] - run[:, 2] for run in runs])  # [seeds, looks]
-        axes.plot(steps, np.median(excess, axis=0), "o-", label=name)
-        axes.fill_between(steps, excess.min(axis=0), excess.max(axis=0), alpha=0.15, linewidth=0)
-    axes.axhline(0, color="k", linestyle="--", linewidth=1, label="truth")
-    axes.set(xlabel="environment steps", ylabel="mean q of greedy actions, minus the true value")
-    axes.set_title(f"{WORLDS[world][0]['env_id']}, median of {len(runs)} seeds, lowest to highest")
-    axes.legend(loc="best")
-    axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
 def measure(world, seeds=10):
     """Every variant on every seed of a world; table and files."""
     if world not in WORLDS:
@@ -151,7 +134,8 @@ def measure(world, seeds=10):
         for step, estimate, truth in run
     ]
     write_text(RESULTS / f"overestimation_{world}.csv", "\n".join(["variant,seed,step,estimate,truth", *rows]) + "\n")
-    draw(results, world, RESULTS / f"overestimation_{world}.png")
+    what = "mean q of greedy actions"
+    draw(results, settings["env_id"], interval, what, RESULTS / f"overestimation_{world}.png")
 
 
 if __name__ == "__main__":
