@@ -1,7 +1,7 @@
 """The compiled recipes on an idle machine, all cores: seconds to compile and to train, steps/s, and score in gymnasium.
 
-The compiled actor-critic, the compiled PPO, and ppo_cartpole with the same settings as the compiled PPO, in turns. Steps
-per second are counted over the second half, since ppo_cartpole compiles its update at its beginning.
+The compiled actor-critic, the compiled PPO, and ppo_cartpole with the same settings as the compiled PPO, in turns.
+Steps per second are counted over the second half, since ppo_cartpole compiles its update at its beginning.
 
     python benchmarks/compiled_speed.py [--seeds=5]
 """
