@@ -11,7 +11,8 @@ import time
 
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
 
 s = json.loads(sys.argv[1])
 
@@ -27,10 +28,21 @@ class Clock(BaseCallback):
         return True
 
 
+if s["env_id"].startswith("ALE/"):
+    import ale_py  # noqa: F401  registers the games
+
+    atari = make_atari_env(
+        s["env_id"], s["num_envs"], seed=0, env_kwargs={"frameskip": 1, "repeat_action_probability": 0}
+    )
+    world = {"policy": "CnnPolicy", "env": VecFrameStack(atari, 4)}
+else:
+    world = {
+        "policy": "MlpPolicy",
+        "env": make_vec_env(s["env_id"], n_envs=s["num_envs"], seed=0),
+        "policy_kwargs": {"net_arch": [s["hidden_units"]] * 2},
+    }
 settings = {
-    "policy": "MlpPolicy",
-    "env": make_vec_env(s["env_id"], n_envs=s["num_envs"], seed=0),
-    "policy_kwargs": {"net_arch": [s["hidden_units"]] * 2},
+    **world,
     "learning_rate": s["learning_rate"],
     "n_steps": s["rollout_length"],
     "gamma": s["gamma"],

@@ -50,3 +50,13 @@ def processor():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def has_bfloat16():
+    """Whether something here multiplies bfloat16 by itself: AMX or AVX-512 of x86, BF16 of ARM, or a GPU."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        if {"amx_bf16", "avx512_bf16", "bf16"} & set(file.read().split()):
+            return True
+    from common.lazy import tf  # only where the processor cannot, because importing it takes seconds
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,13 +1,15 @@
 """A result names the commit of its code, and says when the code was another."""
 
+import io
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import ale_py
 import numpy as np
 import pytest
 
-from common import machine
+from common import lazy, machine
 
 
 @pytest.fixture
@@ -50,3 +52,29 @@ def test_a_package_without_metadata_knows_its_version(name, expected, monkeypatc
     monkeypatch.setattr(machine.metadata, "version", missing)
     assert machine.version(name) == expected
     assert machine.surroundings()["versions"].keys() == {"python", *machine.PACKAGES}
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "gpus", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16 amx_tile", None, True),
+        ("flags\t\t: fpu amx_bf16", None, True),
+        ("Features\t: fp asimd i8mm bf16", None, True),
+        ("flags\t\t: fpu avx2 avx512f", [], False),
+        ("model name\t: not_bf16\nflags\t\t: fpu avx2", ["GPU:0"], True),
+        (None, [], False),  # no such file, as on a Mac
+    ],
+)
+def test_bfloat16_is_told_by_the_processor_or_else_by_a_gpu(cpuinfo, gpus, expected, monkeypatch):
+    """TensorFlow is not asked, which fails here where `gpus` is None, if the processor has the instructions."""
+
+    def opened(path):
+        if cpuinfo is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(cpuinfo)
+
+    monkeypatch.setattr(machine, "open", opened, raising=False)
+    devices = {"GPU": gpus}
+    monkeypatch.setattr(lazy, "tf", SimpleNamespace(config=SimpleNamespace(list_physical_devices=devices.__getitem__)))
+    found = machine.has_bfloat16()
+    assert found is expected

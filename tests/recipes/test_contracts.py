@@ -94,6 +94,7 @@ def test_every_recipe_is_held_to_the_contracts():
     assert names == {
         *QUICK,
         "dqn_atari",
+        "ppo_atari",
         "rainbow_atari",
     }  # which cannot restore their games, and have tests of their own
 

@@ -30,7 +30,7 @@ LONG = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["ppo_cartpole", "masked_ppo_gridworld", "ppo_pendulum"])
+@pytest.fixture(params=["ppo_cartpole", "masked_ppo_gridworld", "ppo_pendulum", "ppo_atari"])
 def sibling(request):
     return importlib.import_module(f"recipes.{request.param}")
 

@@ -1,0 +1,138 @@
+"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, one run after the other on all cores.
+
+Two rules, both on the games of training, whose actions are sampled: when the mean of the last 20 games is 18, and when
+that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 greedy games at the end.
+Other settings were tried on seed 100 (book/ppo_atari.md); the seeds here are those from 1000 on.
+
+Writes book/results/ppo_atari/pong.json after every run, and at the end pong.png and the table in the recipe's page.
+What is in the JSON file already is not run again. Refuses a tree with changes that no commit holds.
+
+    python benchmarks/pong.py [--only="small bfloat16"]
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fire
+import numpy as np
+from results import clean_tree
+
+from common.files import read_episodes, write_json, write_text
+from common.machine import surroundings
+from common.plots import at_points, plot_runs, smoothed
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "book" / "results" / "ppo_atari"
+PAGE = ROOT / "book" / "ppo_atari.md"
+# name → (flags, seeds)
+SETTINGS = {
+    "small bfloat16": ("--network=small --precision=bfloat16", 5),
+    "nature bfloat16": ("--precision=bfloat16", 1),
+    "small float32": ("--network=small", 1),
+}
+
+
+def moment(episodes, games, goal):
+    """(minutes, steps) when the mean return of the last `games` first was `goal` or more; None if it never was."""
+    means = np.convolve(episodes["episode_return"], np.full(games, 1 / games), "valid")
+    reached = np.flatnonzero(means >= goal - 1e-9)
+    if not len(reached):
+        return None
+    last = games - 1 + reached[0]
+    return episodes["seconds"][last] / 60, int(episodes["step"][last])
+
+
+def measure(name, seed):
+    """One run, in runs/pong/; one that was interrupted goes on."""
+    run = ROOT / "runs" / "pong" / name.replace(" ", "_") / str(seed)
+    words = [sys.executable, str(ROOT / "recipes" / "ppo_atari.py"), *SETTINGS[name][0].split(), "--eval_interval=0"]
+    words += ["--eval_episodes=100", f"--seed={seed}", f"--logdir={run}", f"--resume={(run / 'config.json').exists()}"]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    episodes = read_episodes(run)
+    seconds, mean = smoothed(run, "seconds")
+    points = np.linspace(seconds[0], seconds[-1], 200)
+    return {
+        "seed": seed,
+        "score": float(np.mean(json.loads((run / "evaluation.json").read_text())["scores"])),
+        "last_20_at_18": moment(episodes, 20, 18.0),
+        "last_100_above_18": moment(episodes, 100, 18.01),  # means of 100 whole numbers
+        "steps": int(episodes["step"][-1]),
+        "minutes": float(episodes["seconds"][-1] / 60),
+        "curve": [points.round(1).tolist(), at_points(points, seconds, mean).round(2).tolist()],
+        **surroundings(),
+    }
+
+
+def spread(values, digits):
+    """Median (lowest to highest); never if half of them are None."""
+    numbers = np.array([np.inf if value is None else value for value in values])
+    said = [f"{value:,.{digits}f}" if np.isfinite(value) else "never" for value in np.quantile(numbers, [0.5, 0, 1])]
+    return f"{said[0]} ({said[1]} to {said[2]})" if len(numbers) > 1 else said[0]
+
+
+def table(results):
+    """Markdown, one row for each setting."""
+    lines = [
+        "| flags | seeds | 20 games at 18: minutes | steps | 100 games above 18: minutes | all steps: minutes "
+        "| steps/s | 100 greedy games |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in results.items():
+        short, long = ([run[rule] or (None, None) for run in runs] for rule in ("last_20_at_18", "last_100_above_18"))
+        cells = (
+            f"`{SETTINGS[name][0]}`",
+            str(len(runs)),
+            spread([minutes for minutes, _ in short], 1),
+            spread([steps for _, steps in short], 0),
+            spread([minutes for minutes, _ in long], 1),
+            spread([run["minutes"] for run in runs], 1),
+            spread([run["steps"] / run["minutes"] / 60 for run in runs], 0),
+            spread([run["score"] for run in runs], 2),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    machines = (run["machine"] for runs in results.values() for run in runs)
+    machines = sorted({f"{machine['cores']} cores of an {machine['processor']}" for machine in machines})
+    return "\n".join([*lines, "", f"{'; '.join(machines)}; median (lowest to highest)."])
+
+
+def with_table(page, results):
+    """The text of the page with the table between its marks."""
+    before, rest = page.split("<!-- pong -->\n")
+    return f"{before}<!-- pong -->\n{table(results)}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+
+
+def run_all(only=""):
+    """Run what is missing, or of that only one setting."""
+    if only and only not in SETTINGS:
+        sys.exit(f"--only={only}: it is one of {', '.join(SETTINGS)}")
+    path = FOLDER / "pong.json"
+    saved = json.loads(path.read_text()) if path.exists() else {}
+    results = {name: saved.get(name, []) for name in SETTINGS}
+    missing = [
+        (name, 1000 + seed)
+        for name, (_, seeds) in SETTINGS.items()
+        for seed in range(len(results[name]), seeds)
+        if only in ("", name)
+    ]
+    if missing:
+        clean_tree()
+        FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, seed in missing:
+        run = measure(name, seed)
+        results[name].append(run)
+        write_json(path, results)
+        print(f"{name}, seed {seed}: {run['last_20_at_18']}, {run['last_100_above_18']}, {run['score']}", flush=True)
+    done = {name: runs for name, runs in results.items() if runs}
+    minutes = {
+        name: [(np.array(run["curve"][0]) / 60, np.array(run["curve"][1])) for run in runs]
+        for name, runs in done.items()
+    }
+    plot_runs(FOLDER / "pong.png", minutes, against="minutes", title="ppo_atari, Pong")
+    write_text(PAGE, with_table(PAGE.read_text(), done))
+
+
+if __name__ == "__main__":
+    fire.Fire(run_all)
