@@ -1,4 +1,4 @@
-"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, one run after the other on all cores.
+"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, every run on one core, as many as there are.
 
 Two rules, both on the games of training, whose actions are sampled: when the mean of the last 20 games is 18, and when
 that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 greedy games at the end.
@@ -12,8 +12,11 @@ What is in the JSON file already is not run again. Refuses a tree with changes t
 
 import json
 import os
+import queue
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import fire
@@ -30,9 +33,12 @@ PAGE = ROOT / "book" / "ppo_atari.md"
 # name → (flags, seeds)
 SETTINGS = {
     "small bfloat16": ("--network=small --precision=bfloat16", 5),
-    "nature bfloat16": ("--precision=bfloat16", 1),
     "small float32": ("--network=small", 1),
+    "nature bfloat16": ("--precision=bfloat16", 1),
 }
+CORES = queue.SimpleQueue()  # those that no run has
+for number in range(os.cpu_count()):
+    CORES.put(number)
 
 
 def moment(episodes, games, goal):
@@ -50,7 +56,11 @@ def measure(name, seed):
     run = ROOT / "runs" / "pong" / name.replace(" ", "_") / str(seed)
     words = [sys.executable, str(ROOT / "recipes" / "ppo_atari.py"), *SETTINGS[name][0].split(), "--eval_interval=0"]
     words += ["--eval_episodes=100", f"--seed={seed}", f"--logdir={run}", f"--resume={(run / 'config.json').exists()}"]
-    subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+    environment, core = os.environ | one_core | {"PYTHONPATH": str(ROOT)}, CORES.get()
+    pinned = partial(os.sched_setaffinity, 0, {core})  # the emulators' threads, too
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=environment, preexec_fn=pinned)
+    CORES.put(core)
     episodes = read_episodes(run)
     seconds, mean = smoothed(run, "seconds")
     points = np.linspace(seconds[0], seconds[-1], 200)
@@ -94,7 +104,7 @@ def table(results):
         )
         lines.append("| " + " | ".join(cells) + " |")
     machines = (run["machine"] for runs in results.values() for run in runs)
-    machines = sorted({f"{machine['cores']} cores of an {machine['processor']}" for machine in machines})
+    machines = sorted({f"one core of an {machine['processor']}" for machine in machines})
     return "\n".join([*lines, "", f"{'; '.join(machines)}; median (lowest to highest)."])
 
 
@@ -120,11 +130,13 @@ def run_all(only=""):
     if missing:
         clean_tree()
         FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, seed in missing:
-        run = measure(name, seed)
-        results[name].append(run)
-        write_json(path, results)
-        print(f"{name}, seed {seed}: {run['last_20_at_18']}, {run['last_100_above_18']}, {run['score']}", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (name, seed), run in zip(missing, pool.map(lambda job: measure(*job), missing), strict=True):
+            results[name].append(run)
+            write_json(path, results)
+            print(
+                f"{name}, seed {seed}: {run['last_20_at_18']}, {run['last_100_above_18']}, {run['score']}", flush=True
+            )
     done = {name: runs for name, runs in results.items() if runs}
     minutes = {
         name: [(np.array(run["curve"][0]) / 60, np.array(run["curve"][1])) for run in runs]

@@ -344,7 +344,7 @@ def test_one_seed_repeats_bit_for_bit_and_another_differs(tmp_path):
     assert rows_without_time(a) == rows_without_time(b) != rows_without_time(c)
     for x, y, z in zip(weights(a), weights(b), weights(c), strict=True):
         np.testing.assert_array_equal(x, y)
-        assert (x != z).any()
+        assert (x != z).any() and (x.ndim == 1 or np.corrcoef(x.ravel(), z.ravel())[0, 1] < 0.5)  # also at their start
 
 
 def test_a_run_resumes_with_everything_the_loop_had(rounds, tmp_path, monkeypatch):
