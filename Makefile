@@ -65,6 +65,7 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/policy_speed.py ppo_cartpole --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/policy_speed.py ppo_pendulum --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/policy_speed.py ppo_atari --sb3_python=.venv-sb3/bin/python
+	$(BIN)/python benchmarks/pong.py
 	$(BIN)/python benchmarks/compiled_speed.py
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/variants.py dqn_cartpole

@@ -1,7 +1,7 @@
 """A short film for each page: greedy games, the first ten seconds at ten pictures a second, 240 pixels wide.
 
-Of each model in models/, and of recipes without one the model of seed 1000, where `make results` has left it in
-runs/results/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given.
+Of each model in models/, and of recipes without one the model of a run that `make results` or `benchmarks/pong.py` has
+left in runs/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given.
 Writes book/results/<name>/film.gif.
 
     python benchmarks/films.py [--only=NAME] [--beginner=MODEL]
@@ -22,12 +22,13 @@ from common.saved import choose_world, load_policy, settings_of
 from recipes.play import make_shown, seen, side_by_side, watch
 
 ROOT = Path(__file__).parent.parent
-WITHOUT_A_CARD = (
-    "reinforce_cartpole",
-    "reinforce_dropout_cartpole",
-    "actor_critic_two_networks",
-    "q_network_frozenlake",
-)
+WITHOUT_A_CARD = {  # name → the run's folder in runs/
+    "reinforce_cartpole": "results/reinforce_cartpole/1000",
+    "reinforce_dropout_cartpole": "results/reinforce_dropout_cartpole/1000",
+    "actor_critic_two_networks": "results/actor_critic_two_networks/1000",
+    "q_network_frozenlake": "results/q_network_frozenlake/1000",
+    "ppo_atari": "pong/small_bfloat16/1001",
+}
 WIDTH, RATE, SECONDS, GAMES, SEED = 240, 10, 10, 5, 3 * 2**28
 
 
@@ -50,9 +51,9 @@ def small(picture, width):
 def models():
     """dict name → model and its settings."""
     found = {path.stem: (path, settings_of(path)) for path in sorted((ROOT / "models").glob("*.keras"))}
-    for name in WITHOUT_A_CARD:
-        run = ROOT / "runs" / "results" / name / "1000"
-        if (run / "finished.json").exists():
+    for name, folder in WITHOUT_A_CARD.items():
+        run = ROOT / "runs" / folder
+        if (run / "evaluation.json").exists():
             found[name] = run / "model.keras", run / "config.json"
     return found
 

@@ -11,8 +11,10 @@ What is in the JSON file already is not run again. Refuses a tree with changes t
 """
 
 import json
+import math
 import os
 import queue
+import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +45,8 @@ for number in range(os.cpu_count()):
 
 def moment(episodes, games, goal):
     """(minutes, steps) when the mean return of the last `games` first was `goal` or more; None if it never was."""
-    means = np.convolve(episodes["episode_return"], np.full(games, 1 / games), "valid")
+    returns = episodes["episode_return"]
+    means = np.convolve(returns, np.full(games, 1 / games), "valid") if len(returns) >= games else np.array([])
     reached = np.flatnonzero(means >= goal - 1e-9)
     if not len(reached):
         return None
@@ -77,9 +80,10 @@ def measure(name, seed):
 
 
 def spread(values, digits):
-    """Median (lowest to highest); never if half of them are None."""
-    numbers = np.array([np.inf if value is None else value for value in values])
-    said = [f"{value:,.{digits}f}" if np.isfinite(value) else "never" for value in np.quantile(numbers, [0.5, 0, 1])]
+    """Median (lowest to highest), where None comes after every number and is said as never."""
+    numbers = [math.inf if value is None else value for value in values]
+    shown = statistics.median(numbers), min(numbers), max(numbers)
+    said = [f"{value:,.{digits}f}" if math.isfinite(value) else "never" for value in shown]
     return f"{said[0]} ({said[1]} to {said[2]})" if len(numbers) > 1 else said[0]
 
 

@@ -264,6 +264,10 @@ def syllabus(text, results, bars):
         elif runs := next((runs for name, runs in bars.items() if name.split(":")[1] == recipe), []):
             score = f"return {in_short([run['score'] for run in runs])}"
             took = duration(statistics.median(run["seconds"] for run in runs))
+        elif (RESULTS / recipe / "pong.json").exists():  # by benchmarks/pong.py
+            runs = next(iter(json.loads((RESULTS / recipe / "pong.json").read_text()).values()))
+            score = f"return {in_short([run['score'] for run in runs])}"
+            took = duration(60 * statistics.median(run["minutes"] for run in runs))
         elif (RESULTS / f"{recipe}_pong").exists():
             score = f"return {np.mean(evaluation(RESULTS / f'{recipe}_pong')['scores']):.4g}"
             took = duration(read_episodes(RESULTS / f"{recipe}_pong")["seconds"][-1])

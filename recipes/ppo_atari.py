@@ -26,6 +26,9 @@ Differs from the source in (book/ppo_atari.md):
 
     python recipes/ppo_atari.py --network=small --precision=bfloat16
 
+Five seeds of Pong, 100 greedy games each: median 19.34, lowest 17.86, 18 minutes on one core of an AMD EPYC; while they
+learned, two of them had a mean of 18 over 20 sampled games, after 13 and 16 minutes (book/results/ppo_atari/pong.json)
+
 --resume does not bring back the games in progress: new ones start in their place.
 """
 
@@ -45,7 +48,7 @@ from common.machine import has_bfloat16
 from common.run import Run, finite
 from envs.atari import atari_settings, make_atari
 
-NETWORKS = {  # of each convolution filters, size, stride; and the units of the layer after them
+NETWORKS = {  # name → (filters, size, stride) of each convolution, and the units of the dense layer
     "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
     "small": (((16, 8, 4), (32, 4, 2), (32, 3, 1)), 256),
 }
@@ -53,27 +56,27 @@ NETWORKS = {  # of each convolution filters, size, stride; and the units of the 
 
 def build_actor_critic(obs_shape, num_actions, network, orthogonal, precision):
     """One trunk for both: bytes [B, stack, height, width] → logits [B, A], value [B, 1]."""
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]  # the weights are float32 in both
+    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]  # the weights are float32 in both
 
-    def initial(gain):
-        return keras.initializers.Orthogonal(gain) if orthogonal else "glorot_uniform"
+    def weights(gain, dtype=dtype):
+        initial = keras.initializers.Orthogonal(gain) if orthogonal else "glorot_uniform"
+        return {"kernel_initializer": initial, "dtype": dtype}
 
     convolutions, units = NETWORKS[network]
     frames = keras.Input(obs_shape, dtype="uint8")
-    x = keras.layers.Rescaling(1 / 255, dtype=policy)(frames)
-    x = keras.layers.Permute((2, 3, 1), dtype=policy)(x)  # TensorFlow convolves channels last on a CPU
+    x = keras.layers.Rescaling(1 / 255, dtype=dtype)(frames)  # before Permute, which moves floats faster than bytes
+    x = keras.layers.Permute((2, 3, 1), dtype=dtype)(x)  # TensorFlow convolves channels last on a CPU
     for filters, size, stride in convolutions:
-        kernel = {"kernel_initializer": initial(2**0.5), "dtype": policy}
-        x = keras.layers.Conv2D(filters, size, strides=stride, activation="relu", **kernel)(x)
-    x = keras.layers.Flatten(dtype=policy)(x)
-    x = keras.layers.Dense(units, "relu", kernel_initializer=initial(2**0.5), dtype=policy)(x)
-    logits = keras.layers.Dense(num_actions, kernel_initializer=initial(0.01), dtype="float32", name="logits")(x)
-    value = keras.layers.Dense(1, kernel_initializer=initial(1.0), dtype="float32", name="value")(x)
+        x = keras.layers.Conv2D(filters, size, stride, activation="relu", **weights(2**0.5))(x)
+    x = keras.layers.Flatten(dtype=dtype)(x)
+    x = keras.layers.Dense(units, activation="relu", **weights(2**0.5))(x)
+    logits = keras.layers.Dense(num_actions, name="logits", **weights(0.01, "float32"))(x)
+    value = keras.layers.Dense(1, name="value", **weights(1.0, "float32"))(x)
     return keras.Model(frames, [logits, value], name="actor_critic")
 
 
 def make_act(model, rng):
-    """Compiled but for the draw: obs [N, ...] → actions drawn from the actor's probabilities [N], logits, value [N]."""
+    """obs [N, ...] → actions drawn from the actor's probabilities [N], logits [N, A], value [N]."""
 
     @tf.function
     def forward(obs):
@@ -82,7 +85,8 @@ def make_act(model, rng):
 
     def act(obs):
         logits, value = (x.numpy() for x in forward(obs))
-        return np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1), logits, value  # a draw from softmax(logits)
+        action = np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)  # a draw from softmax(logits)
+        return action, logits, value
 
     return act
 
@@ -151,8 +155,8 @@ def make_update(
 ):  # fmt: skip
     """Compiled: a rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence, all [].
 
-    Of the rollout value is [T + 1, N], the last row is that of what is observed after the last action; obs is
-    [T, N, ...], logits [T, N, A], and the others are [T, N].
+    Of a rollout obs is [T, N, ...], logits [T, N, A], value [T + 1, N], where the last row belongs to the screens after
+    the last action, and the others are [T, N]. A lost life counts in `terminated` and in `ended`.
 
     Once the divergence of a minibatch is above `target_kl`, if that is above 0, no update follows.
     """
@@ -225,9 +229,9 @@ def train(
     max_gradient_norm: Positive = 0.5,
     orthogonal: bool = True,
     rollout_length: Size = 128,
+    clip_rewards: bool = True,
     epochs: Size = 3,
     batch_size: Size = 64,
-    clip_rewards: bool = True,
     gamma: Probability = 0.99,
     gae_lambda: Probability = 0.95,
     normalize_advantage: bool = True,
@@ -251,20 +255,20 @@ def train(
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
         steps: environment steps, over all environments together.
         num_envs: games played side by side.
-        sticky_actions: probability that the emulator repeats the last action; Nature has 0, gymnasium's v5 ids 0.25.
+        sticky_actions: probability that the emulator repeats the last action; gymnasium's v5 ids have 0.25.
         life_loss: learn from a lost life as if the game had terminated; games still continue to their end.
         noop_max: a game starts after 0 to noop_max - 1 idle frames.
-        network: nature, or small: half of its filters and units, and a third of its products.
-        precision: float32, or bfloat16 for the trunk's products where the machine has instructions for them.
+        network: nature, or small: half of its filters and units, and a third of its multiplications.
+        precision: float32, or bfloat16 for the trunk's multiplications where the machine has instructions for them.
         learning_rate: initial learning rate of Adam.
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         adam_epsilon: what Adam adds to the root of the mean squared gradient.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
         orthogonal: orthogonal initial weights with gains of their own; otherwise Glorot's.
         rollout_length: steps of each game between two rounds of updates.
+        clip_rewards: learn from the reward clipped to [-1, 1]; the score is never clipped.
         epochs: passes over the rollout in a round of updates.
         batch_size: steps per update; it must divide the number of those in a rollout.
-        clip_rewards: learn from the reward clipped to [-1, 1]; the score is never clipped.
         gamma: discount factor per step.
         gae_lambda: weight of later steps in the advantage; 0 is one step, 1 all steps of the rollout.
         normalize_advantage: standardise the advantages of each minibatch.
@@ -283,8 +287,10 @@ def train(
     if len(rows) % batch_size:
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
     if precision == "bfloat16" and not has_bfloat16():
-        raise UsageError("--precision=bfloat16: this machine has no instructions for it; take float32")
-    envs = make_atari(env_id, num_envs, run.env_kwargs, life_loss=True)
+        raise UsageError(
+            "--precision=bfloat16: this machine is not known to have instructions for it; leave the flag out"
+        )
+    envs = make_atari(env_id, num_envs, run.env_kwargs, life_loss=life_loss)
     make_envs = partial(make_atari, env_id, env_kwargs=run.env_kwargs, life_loss=False)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -299,31 +305,31 @@ def train(
     losses = {"loss": np.nan, "entropy": np.nan, "divergence": np.nan}
     carry = run.begin(model=model, optimizer=optimizer, **losses, rng=rng, step=0)  # an emulator's state is not saved
     run.abandon_games()
-    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)
+    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)  # with --resume other games
     ended = np.zeros(num_envs, bool)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
-            # (1) Play.
             optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
+            # (1) Play.
             rollout = []
             for _ in range(rollout_length):
                 action, logits, value = act(obs)
                 next_obs, reward, terminated, truncated, info = envs.step(action)
                 playing, ended = ~ended, terminated | truncated  # the step after a game's end only resets
                 carry.step += int(playing.sum())
-                learned = np.clip(reward, -1, 1) if clip_rewards else reward
-                lost = info["life_lost"] & life_loss  # no value and no advantage beyond this step
-                parts = np.float32(learned), terminated | lost, ended | lost, playing, logits, value
-                rollout.append((obs, action, *parts))
+                lost = info["life_lost"] if life_loss else np.zeros(num_envs, bool)  # no value beyond this step
+                clipped = np.float32(np.clip(reward, -1, 1) if clip_rewards else reward)
+                rollout.append((obs, action, clipped, terminated | lost, ended | lost, playing, logits, value))
                 obs = next_obs
                 losses = {"loss": carry.loss, "entropy": carry.entropy, "divergence": carry.divergence}
                 run.log_steps(carry.step, reward, playing, ended, **losses)
+            _, _, last_value = act(obs)
 
             # Learn.
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
             *others, value = map(np.stack, zip(*rollout, strict=True))
-            results = update(*others, np.concatenate([value, act(obs)[-1][None]]), minibatches)
+            results = update(*others, np.concatenate([value, last_value[None]]), minibatches)
             carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
 
             # Report.

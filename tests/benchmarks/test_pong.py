@@ -1,0 +1,59 @@
+"""The minutes to Pong: both rules by hand, the words of the table, and a page that shows what the runs gave."""
+
+import importlib
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import pong  # noqa: E402
+
+GAMES = {
+    "episode_return": np.array([18.0, 17, 18, 18, 19]),
+    "step": np.array([10, 20, 30, 40, 50]),
+    "seconds": np.array([60.0, 120, 180, 240, 300]),
+}
+
+
+@pytest.mark.parametrize(
+    ("games", "goal", "wanted"),
+    [
+        (1, 18.0, (1, 10)),  # the first game has it
+        (2, 18.0, (4, 40)),  # means 17.5, 17.5, 18, 18.5
+        (2, 18.01, (5, 50)),
+        (3, 18.0, (5, 50)),  # 17.67, 17.67, 18.33
+        (4, 18.5, None),
+        (6, 0.0, None),  # fewer games than that were played
+    ],
+)
+def test_the_moment_of_a_goal_by_hand(games, goal, wanted):
+    assert pong.moment(GAMES, games, goal) == wanted
+
+
+def test_medians_of_which_some_never_come():
+    assert pong.spread([3.0, 1.0, 2.0], 1) == "2.0 (1.0 to 3.0)"
+    assert pong.spread([1.0, None, None], 1) == "never (1.0 to never)"
+    assert pong.spread([1.0, None, 2.0], 0) == "2 (1 to never)"
+    assert pong.spread([1234.5], 0) == "1,234" and pong.spread([None], 1) == "never"
+
+
+def test_each_flag_is_one_of_the_recipe():
+    parameters = inspect.signature(importlib.import_module("recipes.ppo_atari").train).parameters
+    for flags, _ in pong.SETTINGS.values():
+        for flag in flags.split():
+            name, value = flag.removeprefix("--").split("=")
+            assert value != parameters[name].default
+
+
+def test_the_page_shows_the_results_and_these_are_of_commits_and_of_new_seeds():
+    results = json.loads((pong.FOLDER / "pong.json").read_text())
+    for name, runs in results.items():
+        assert [run["seed"] for run in runs] == [1000 + i for i in range(len(runs))]
+        assert len(runs) <= pong.SETTINGS[name][1] and not any("dirty" in run["git_commit"] for run in runs)
+    page = pong.PAGE.read_text()
+    assert pong.with_table(page, {name: runs for name, runs in results.items() if runs}) == page
