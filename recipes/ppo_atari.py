@@ -48,6 +48,7 @@ from common.machine import has_bfloat16
 from common.run import Run, finite
 from envs.atari import atari_settings, make_atari
 
+COLUMNS = ("loss", "entropy", "divergence")  # of episodes.csv
 NETWORKS = {  # name → (filters, size, stride) of each convolution, and the units of the dense layer
     "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
     "small": (((16, 8, 4), (32, 4, 2), (32, 3, 1)), 256),
@@ -281,8 +282,7 @@ def train(
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
     """
-    settings = atari_settings(env_id, sticky_actions, noop_max)
-    run = Run("ppo_atari", locals(), columns=("loss", "entropy", "divergence"), env_kwargs=settings)
+    run = Run("ppo_atari", locals(), COLUMNS, atari_settings(env_id, sticky_actions, noop_max))
     rows = np.arange(rollout_length * num_envs)
     if len(rows) % batch_size:
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")

@@ -68,6 +68,14 @@ def test_every_parameter_is_typed_documented_and_read(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_run_is_told_the_arguments_and_nothing_else(path):
+    below = function(path, "train").body[1:]  # the docstring
+    while isinstance(below[0], ast.If):  # checks, after which locals() still holds the arguments alone
+        below = below[1:]
+    assert ast.unparse(below[0]).startswith(f"run = Run('{path.stem}', locals()")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_each_numbered_step_stands_once_on_the_page_and_once_in_the_code(path):
     page = ast.get_docstring(ast.parse(path.read_text()))
     comments = [
