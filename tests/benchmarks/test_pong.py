@@ -57,3 +57,9 @@ def test_the_page_shows_the_results_and_these_are_of_commits_and_of_new_seeds():
         assert len(runs) <= pong.SETTINGS[name][1] and not any("dirty" in run["git_commit"] for run in runs)
     page = pong.PAGE.read_text()
     assert pong.with_table(page, {name: runs for name, runs in results.items() if runs}) == page
+    assert pong.in_words(results["small bfloat16"]) in pong.RECIPE.read_text()
+    scores = [run["score"] for run in results["small bfloat16"]]
+    minutes = np.median([run["minutes"] for run in results["small bfloat16"]])
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"in {minutes:.0f} minutes on one core" in readme
+    assert f"earns {np.median(scores):.2f} in 100 greedy games" in readme and f"the lowest {min(scores):.2f}" in readme

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import gymnasium as gym
 import numpy as np
 import pytest
+from pixels import SMALL_CHOICE
 from test_a2c_cartpole import linear, rollout
 from test_ppo_cartpole import SETTINGS, TWO_STEPS
 from test_ppo_cartpole import updated as updated_cartpole
@@ -22,33 +23,17 @@ from common.cli import UsageError, strict
 from common.files import read_csv, read_episodes
 from common.lazy import keras, tf
 from envs.atari import make_atari
-from envs.probes import _PixelChoice
 from recipes import ppo_atari as recipe
 from recipes import ppo_cartpole
 from recipes.export import export
 from recipes.play import play
 
 FRAMES = gym.spaces.Box(0, 255, (4, 36, 36), np.uint8)
-
-
-class SmallChoice(_PixelChoice):
-    """The middle of the probe world's screen, which is learnt faster; four steps, and a fifth that resets."""
-
-    observation_space = gym.spaces.Box(0, 255, (36, 36), np.uint8)
-
-    def _screen(self):
-        return super()._screen()[:36, 24:60].copy()
-
-
-gym.register(
-    "ppo_atari/SmallChoice-v0",
-    entry_point=lambda: gym.wrappers.FrameStackObservation(SmallChoice(), 4, padding_type="zero"),
-)
 SMALL = {
-    "env_id": "ppo_atari/SmallChoice-v0", "num_envs": 8, "rollout_length": 16, "batch_size": 64, "epochs": 4,
+    "env_id": SMALL_CHOICE, "num_envs": 8, "rollout_length": 16, "batch_size": 64, "epochs": 4,
     "learning_rate": 1e-3, "eval_interval": 0, "eval_episodes": 20,
 }  # fmt: skip
-# After each round games are in progress. Of the steps every fifth only resets: 14, 26, 40, 52, 66 count.
+# After each round games are in progress. A game has four steps, and every fifth only resets: 14, 26, 40, 52, 66 count.
 TINY = {**SMALL, "num_envs": 2, "rollout_length": 8, "batch_size": 8, "epochs": 2, "eval_episodes": 0}
 
 

@@ -7,13 +7,13 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+from pixels import SMALL_CHOICE
 
 from common import run
 from common.cli import UsageError
 from common.files import read_csv, read_episodes
 from common.lazy import keras, tf
 from common.saved import load_policy
-from envs.probes import _PixelChoice
 from recipes import rainbow_atari
 from recipes.export import export
 from recipes.play import play
@@ -40,22 +40,7 @@ QUICK = {
 OFF = {
     "double": False, "dueling": False, "n_step": 1, "prioritized": False, "distributional": False, "noisy": False,
 }  # fmt: skip
-
-
-class SmallChoice(_PixelChoice):
-    """The middle of the probe world's screen, which is learnt four times as fast."""
-
-    observation_space = gym.spaces.Box(0, 255, (36, 36), np.uint8)
-
-    def _screen(self):
-        return super()._screen()[:36, 24:60].copy()
-
-
-gym.register(
-    "rainbow/SmallChoice-v0",
-    entry_point=lambda: gym.wrappers.FrameStackObservation(SmallChoice(), 4, padding_type="zero"),
-)
-SMALL = {**QUICK, "env_id": "rainbow/SmallChoice-v0"}
+SMALL = {**QUICK, "env_id": SMALL_CHOICE}
 
 
 def test_target_by_hand_the_network_chooses_and_the_target_network_values():
