@@ -37,9 +37,8 @@ PAGE, RECIPE = ROOT / "book" / "ppo_atari.md", ROOT / "recipes" / "ppo_atari.py"
 # name → (flags, seeds)
 SETTINGS = {
     "small bfloat16": ("--network=small --precision=bfloat16", 5),
+    "small float32": ("--network=small", 1),
     "nature bfloat16": ("--precision=bfloat16", 1),
-    "small bfloat16 constant": ("--network=small --precision=bfloat16 --entropy_decay_steps=1e12", 5),
-    "small float32 constant": ("--network=small --entropy_decay_steps=1e12", 1),
 }
 CORES = queue.SimpleQueue()  # those that no run has
 for number in range(os.cpu_count()):

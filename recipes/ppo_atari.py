@@ -22,7 +22,6 @@ Differs from the source in (book/ppo_atari.md):
     minibatch   64 of 2,048 steps                        256 of 1,024 steps
     Adam        5e-4, linearly to 0 in 1,000,000 steps   2.5e-4, linearly to 0 in 10,000,000 steps
     clip        of the ratio at 0.1                      from 0.1 linearly to 0
-    bonus       0.01, linearly to 0                      0.01
     critic      0.5 times half of the squared error      1 times the squared error
 
     python recipes/ppo_atari.py --network=small --precision=bfloat16
@@ -153,13 +152,13 @@ def divergence(log_prob, old_log_prob):
 
 
 def make_update(
-    model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, normalize_advantage, target_kl
-):
+    model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
+    normalize_advantage, target_kl,
+):  # fmt: skip
     """Compiled: a rollout and the rows of each of K minibatches, [K, B] → mean loss, entropy, divergence, all [].
 
     Of a rollout obs is [T, N, ...], logits [T, N, A], value [T + 1, N], where the last row belongs to the screens after
-    the last action, and the others are [T, N]. A lost life counts in `terminated` and in `ended`. `entropy_weight` is a
-    tensor, [], because it falls.
+    the last action, and the others are [T, N]. A lost life counts in `terminated` and in `ended`.
 
     Once the divergence of a minibatch is above `target_kl`, if that is above 0, no update follows.
     """
@@ -171,7 +170,7 @@ def make_update(
         optimizer.apply(gradients, model.trainable_variables)
 
     @tf.function
-    def update(obs, action, reward, terminated, ended, playing, logits, value, minibatches, entropy_weight):
+    def update(obs, action, reward, terminated, ended, playing, logits, value, minibatches):
         # (2) Advantage and old probabilities.
         advantage = flat(advantages(reward, terminated, ended, value, gamma, gae_lambda))  # [T * N]
         action = flat(action)
@@ -242,7 +241,6 @@ def train(
     value_clip_range: NonNegative = 0.0,
     value_weight: NonNegative = 0.5,
     entropy_weight: NonNegative = 0.01,
-    entropy_decay_steps: Count = 1_000_000,
     target_kl: NonNegative = 0.0,
     eval_interval: Natural = 200_000,
     eval_episodes: Natural = 10,
@@ -279,8 +277,7 @@ def train(
         clip_range: how far from 1 a ratio may move before its gradient ends.
         value_clip_range: how far from the old value a value may move before its gradient ends; 0 is any distance.
         value_weight: weight of the critic's loss.
-        entropy_weight: initial weight of the entropy bonus.
-        entropy_decay_steps: steps in which the entropy weight falls linearly to 0.
+        entropy_weight: weight of the entropy bonus.
         target_kl: the divergence from the old policy that ends a round of updates; 0 is any divergence.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
@@ -303,8 +300,9 @@ def train(
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=adam_epsilon, global_clipnorm=max_gradient_norm)
     act = make_act(model, rng)
     update = make_update(
-        model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, normalize_advantage, target_kl
-    )
+        model, optimizer, gamma, gae_lambda, clip_range, value_clip_range, value_weight, entropy_weight,
+        normalize_advantage, target_kl,
+    )  # fmt: skip
     losses = {"loss": np.nan, "entropy": np.nan, "divergence": np.nan}
     carry = run.begin(model=model, optimizer=optimizer, **losses, rng=rng, step=0)  # an emulator's state is not saved
     run.abandon_games()
@@ -330,10 +328,9 @@ def train(
             _, _, last_value = act(obs)
 
             # Learn.
-            bonus = tf.constant(linear(carry.step, entropy_weight, 0.0, entropy_decay_steps))
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
             *others, value = map(np.stack, zip(*rollout, strict=True))
-            results = update(*others, np.concatenate([value, last_value[None]]), minibatches, bonus)
+            results = update(*others, np.concatenate([value, last_value[None]]), minibatches)
             carry.loss, carry.entropy, carry.divergence = (finite(x, carry.step) for x in results)
 
             # Report.

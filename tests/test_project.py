@@ -120,7 +120,7 @@ SIBLINGS = {
     ("a2c_cartpole", "ppo_cartpole"): 140,
     ("ppo_cartpole", "ppo_pendulum"): 135,
     ("ppo_cartpole", "masked_ppo_gridworld"): 12,
-    ("ppo_cartpole", "ppo_atari"): 151,
+    ("ppo_cartpole", "ppo_atari"): 143,
     ("compiled_actor_critic_cartpole", "compiled_ppo_cartpole"): 90,
     ("ddpg_pendulum", "td3_pendulum"): 56,
     ("td3_pendulum", "sac_pendulum"): 92,

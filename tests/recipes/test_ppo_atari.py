@@ -191,7 +191,7 @@ def test_the_rollout_that_is_learnt_from(life_loss, clip_rewards, rounds, tmp_pa
     assert episodes["step"].tolist() == [6, 7, 10, 15, 16, 19]
 
 
-def updated(parts, model, minibatches, rate=1.0, acted=None, entropy_weight=0.0, **changes):
+def updated(parts, model, minibatches, rate=1.0, acted=None, **changes):
     """What a round of plain gradient descent returns, and how many steps it was; `model` is changed.
 
     Args:
@@ -202,9 +202,8 @@ def updated(parts, model, minibatches, rate=1.0, acted=None, entropy_weight=0.0,
     logits, value = (acted or model)(obs.reshape(-1, 1))
     logits, value = logits.numpy().reshape(*obs.shape[:2], -1)[:-1], value.numpy().reshape(obs.shape[:2])
     optimizer = keras.optimizers.SGD(rate)
-    settings = {name: value for name, value in SETTINGS.items() if name != "entropy_weight"}
-    update = recipe.make_update(model, optimizer, **{**settings, **changes})
-    results = update(obs[:-1], *others, logits, value, np.array(minibatches), tf.constant(entropy_weight))
+    update = recipe.make_update(model, optimizer, **{**SETTINGS, **changes})
+    results = update(obs[:-1], *others, logits, value, np.array(minibatches))
     return [float(x) for x in results], int(optimizer.iterations)
 
 
@@ -260,13 +259,12 @@ def test_a_round_is_that_of_ppo_cartpole(changes, count):
 def test_the_flags_reach_the_network_the_update_and_the_optimizer(rounds, tmp_path, monkeypatch):
     settings = {
         "gamma": 0.5, "gae_lambda": 0.75, "clip_range": 0.125, "value_clip_range": 0.375, "value_weight": 0.625,
-        "normalize_advantage": False, "target_kl": 7.0,
+        "entropy_weight": 0.0625, "normalize_advantage": False, "target_kl": 7.0,
     }  # fmt: skip
     reached, build = [], recipe.build_actor_critic
     monkeypatch.setattr(recipe, "build_actor_critic", lambda *args: reached.append(args) or build(*args))
     monkeypatch.setattr(recipe, "has_bfloat16", lambda: True)
     changes = {"adam_epsilon": 1e-3, "max_gradient_norm": 0.25, "learning_rate": 0.1, "learning_rate_decay_steps": 42}
-    changes |= {"entropy_weight": 0.5, "entropy_decay_steps": 28}
     model = {"network": "small", "precision": "bfloat16", "orthogonal": False}
     recipe.train(**{**TINY, **changes, **settings, **model}, steps=40, logdir=str(tmp_path / "run"))
     assert reached == [((4, 36, 36), 2, "small", False, "bfloat16")]
@@ -275,8 +273,6 @@ def test_the_flags_reach_the_network_the_update_and_the_optimizer(rounds, tmp_pa
     assert (optimizer.epsilon, optimizer.global_clipnorm, optimizer.clipnorm) == (1e-3, 0.25, None)
     # The first round has the full rate, and the last one, after which the training ends, is not without.
     np.testing.assert_allclose([games.rate for games in rounds], [0.1, 0.1 * 28 / 42, 0.1 * 16 / 42], rtol=1e-6)
-    # The bonus is that after the rollout: 14 of 28 steps, 26 of 28, and none from then on.
-    np.testing.assert_allclose([games.entropy_weight for games in rounds], [0.25, 0.5 * 2 / 28, 0], rtol=1e-6)
     for games in rounds:  # each epoch takes each step once, in an order of its own
         orders = games.minibatches.reshape(2, 16)
         assert games.minibatches.shape == (4, 8) and (np.sort(orders) == np.arange(16)).all()
