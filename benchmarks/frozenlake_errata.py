@@ -28,7 +28,7 @@ def success(recipe, seed, settings, patches):
         for name, function in patches.items():
             stack.enter_context(mock.patch.object(recipe, name, function))
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        recipe.train(seed=seed, logdir=f"{folder}/run", eval_episodes=0, **settings)
+        recipe.train(seed=seed, logdir=f"{folder}/run", eval_interval=0, eval_episodes=0, **settings)
         with open(f"{folder}/run/evaluation.json") as file:
             return json.load(file)["success_probability"]
 
@@ -119,7 +119,7 @@ def all_four_outputs(model, optimizer, gamma):
             taken = tf.one_hot(action, q.shape[1])  # [N, A]
             target = tf.stop_gradient(q) * (1 - taken) + y[:, None] * taken  # [N, A]
             error = playing * tf.reduce_sum((target - q) ** 2, axis=1)  # [N]
-            loss = tf.reduce_sum(error) / tf.reduce_sum(playing)
+            loss = tf.reduce_sum(error) / tf.maximum(tf.reduce_sum(playing), 1.0)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
@@ -132,27 +132,36 @@ def network(seeds=5):
     beyond_the_end = {"td_target": lambda reward, terminated, q, gamma: repaired(reward, 0 * terminated, q, gamma)}
     constant = {"learning_rate_decay_updates": 10**12}
 
-    def texts_epsilon(games):
-        played = 0
+    def texts_epsilon():
+        games, make_vec = 0, q_network_frozenlake.make_vec
 
-        def epsilon_at(step, decay_steps, final):  # once a round of so many games
-            nonlocal played
-            played = played + games if step else 0
-            return 1 / (played // 50 + 10)
+        class Counted(gym.vector.VectorWrapper):
+            def reset(self, **options):
+                nonlocal games
+                games = 0
+                return self.env.reset(**options)
 
-        return {"epsilon_at": epsilon_at}
+            def step(self, actions):
+                nonlocal games
+                obs, reward, terminated, truncated, info = self.env.step(actions)
+                games += int((terminated | truncated).sum())
+                return obs, reward, terminated, truncated, info
+
+        return {
+            "make_vec": lambda *args, **options: Counted(make_vec(*args, **options)),
+            "epsilon_at": lambda *args: 1 / (games // 50 + 10),
+        }
 
     printed = {"num_envs": 1, "episodes": 2000, "learning_rate": 0.1, **constant}
     variants = {
         "repaired": ({}, {}),
         "bootstrap beyond the end of the game": ({}, beyond_the_end),
         "loss over all four outputs": ({}, {"make_update": all_four_outputs}),
-        "constant learning rate 0.5": (constant, {}),
-        "constant learning rate 0.1": ({"learning_rate": 0.1, **constant}, {}),
-        "the text's epsilon": ({}, texts_epsilon(32)),
+        "constant learning rate 3.2": ({"learning_rate": 3.2, **constant}, {}),  # the text's step for an entry
+        "the text's epsilon": ({}, texts_epsilon()),
         "2,000 games": ({"episodes": 2000}, {}),
         "discount 0.95": ({"gamma": 0.95}, {}),
-        "as printed": (printed, {**beyond_the_end, **texts_epsilon(1), "make_update": all_four_outputs}),
+        "as printed": (printed, {**beyond_the_end, **texts_epsilon(), "make_update": all_four_outputs}),
     }
     compare(q_network_frozenlake, variants, seeds)
 

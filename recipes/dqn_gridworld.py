@@ -22,8 +22,8 @@ Differs from the text in (book/dqn_gridworld.md):
     last state  where the agent ended                      the start
     games       3,000 of up to 100 steps, 64 at a time     500 of up to 50 steps, one at a time
     memory      20,000 steps                               100,000 steps
-    fitting     4 minibatches of 64 per 64 steps           1 minibatch of 10 per step
-    optimizer   Adam 0.006, halved every 2,000 updates     Adam 0.0005
+    fitting     2 minibatches of 32 per 64 steps           1 minibatch of 10 per step
+    optimizer   Adam 0.006, halved every 1,000 updates     Adam 0.0005
     exploration random for 5,000 steps, then epsilon 0.6   epsilon 0.25
 
 What one thing of the text at a time does:
@@ -149,12 +149,12 @@ def train(
     num_envs: Size = 64,
     max_steps: Count = 100,
     learning_rate: Positive = 6e-3,
-    learning_rate_half_life: Count = 2000,
+    learning_rate_half_life: Count = 1000,
     buffer_size: Count = 20_000,
     learning_starts: Natural = 5000,
     epsilon: Probability = 0.6,
-    minibatches: Size = 4,
-    batch_size: Size = 64,
+    minibatches: Size = 2,
+    batch_size: Size = 32,
     gamma: Probability = 0.9,
     target_interval: Count = 25,
     eval_interval: Natural = 50_000,

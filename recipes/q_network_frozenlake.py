@@ -15,11 +15,11 @@ Differs from the text in (book/q_network_frozenlake.md):
                 here                                      text
     target      r alone where the game terminated         r + gamma * max q of the last state, too
     epsilon     1 / (1 + step / 12,000), 0.1 at least     1 / (game // 50 + 10)
-    rate        0.5 / (1 + update / 1,000)                constant 0.1
+    rate        2 / (1 + update / 1,000)                  constant 0.1
                 of a mean over 32 games: at first an      of one game: an entry moves by 0.2 of its error
-                entry moves by 0.031 of its error
+                entry moves by 0.125 of its error
     loss        of the action taken                       of all four, three of which are their own target
-    games       6,400, in rounds of 32 side by side       2,000, one after another
+    games       6,400, 32 side by side                    2,000, one after another
     score       the exact probability of success          mean reward while learning, called a percentage
 
 What one thing of the text at a time does:
@@ -56,6 +56,7 @@ from common.lazy import keras, tf
 from common.plots import draw_map, new_figure, rolling, save_figure
 from common.run import Run, finite
 from envs.checked import make, make_vec
+from envs.repeatable import Repeatable
 from envs.tabular import greedy_policy, is_lake, letters, moves, success_probability
 
 
@@ -78,7 +79,7 @@ def td_target(reward, terminated, next_q, gamma):
 def squared_error(q, y, playing):
     """Mean of (y - q)² over the games that are `playing` (1 or 0); all [N] → []."""
     assert q.shape == y.shape == playing.shape
-    return tf.reduce_sum(playing * (y - q) ** 2) / tf.reduce_sum(playing)
+    return tf.reduce_sum(playing * (y - q) ** 2) / tf.maximum(tf.reduce_sum(playing), 1.0)
 
 
 def make_act(model):
@@ -136,7 +137,7 @@ def train(
     epsilon_decay_steps: Count = 12_000,
     epsilon_final: Probability = 0.1,
     gamma: Probability = 0.99,
-    learning_rate: Positive = 0.5,
+    learning_rate: Positive = 2.0,
     learning_rate_decay_updates: Count = 1000,
     eval_interval: Natural = 50_000,
     eval_episodes: Natural = 100,
@@ -146,12 +147,12 @@ def train(
 
     Args:
         env_id: FrozenLake-v1, FrozenLake8x8-v1, or an environment with numbered states and discrete actions.
-        episodes: number of games, rounded up to whole rounds.
+        episodes: number of games; games that end in the same step as the last one count, too.
         seed: random seed of the network, exploration and the ice.
         logdir: folder of the run; runs/q_network_frozenlake/<date-time> if empty.
         resume: continue the run in logdir from its last save.
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
-        num_envs: games of a round, played side by side.
+        num_envs: games played side by side.
         epsilon_decay_steps: steps after which a random action has probability 1/2, and 1/3 after twice as many.
         epsilon_final: lowest probability of a random action.
         gamma: discount factor per step.
@@ -163,7 +164,7 @@ def train(
     """
     run = Run("q_network_frozenlake", locals(), columns=("epsilon", "mean_loss"))
     make_envs = partial(make_vec, env_id, kind="numbers", env_kwargs=run.env_kwargs)
-    envs = make_envs(num_envs)
+    envs = Repeatable(make_envs(num_envs))
     num_states, num_actions = int(envs.single_observation_space.n), int(envs.single_action_space.n)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -171,29 +172,27 @@ def train(
     rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, learning_rate_decay_updates, decay_rate=1.0)
     optimizer = keras.optimizers.SGD(rate)
     act, update = make_act(model), make_update(model, optimizer, gamma)
-    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0)  # between two rounds no game is in progress
+    obs, _ = envs.reset(seed=int(rng.integers(2**31)))
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    carry = run.begin(model=model, optimizer=optimizer, rng=rng, step=0, **games)
 
     with closing(envs), run:
         while run.episode < episodes and not run.interrupted:
+            # (1) Act.
             epsilon = epsilon_at(carry.step, epsilon_decay_steps, epsilon_final)
-            obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-            playing = np.ones(num_envs, bool)
-            score, length, losses = np.zeros(num_envs), np.zeros(num_envs, int), []
-            while playing.any():
-                # (1) Act.
-                explore = rng.random(num_envs) < epsilon
-                action = np.where(explore, rng.integers(num_actions, size=num_envs), act(obs))
-                next_obs, reward, terminated, truncated, _ = envs.step(action)
+            explore = rng.random(num_envs) < epsilon
+            action = np.where(explore, rng.integers(num_actions, size=num_envs), act(carry.obs))
+            next_obs, reward, terminated, truncated, _ = envs.step(action)
+            playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
+            carry.step += int(playing.sum())
 
-                # Learn.
-                batch = (np.asarray(x, np.float32) for x in (reward, terminated, playing))
-                losses.append(finite(update(obs, action, next_obs, *batch), carry.step))
-
-                score, length = score + reward * playing, length + playing
-                obs, playing = next_obs, playing & ~(terminated | truncated)
+            # Learn.
+            batch = (np.float32(x) for x in (reward, terminated, playing))
+            loss = finite(update(carry.obs, action, next_obs, *batch), carry.step)
+            carry.obs = next_obs
 
             # Report.
-            carry.step = run.log_games(carry.step, score, length, epsilon=epsilon, mean_loss=np.mean(losses))
+            run.log_steps(carry.step, reward, playing, carry.ended, epsilon=epsilon, mean_loss=loss)
             run.evaluate_every(eval_interval, make_envs, eval_episodes)
             run.save_every(save_interval)
 
