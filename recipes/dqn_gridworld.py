@@ -38,24 +38,24 @@ What one thing of the text at a time does:
 
     --env_id=grids/Simple-v0
     share of the goals reached by a shortest way  1; 10 of 10 at 1 or more
-    games                                         3,002 (3,000 to 3,003)
-    steps                                         54,571 (52,747 to 55,754)
-    training                                      15.11 (13.62 to 15.58) s
-    whole process                                 22.93 (20.64 to 23.95) s
+    games                                         3,001 (3,000 to 3,004)
+    steps                                         57,994 (53,834 to 60,301)
+    training                                      7.123 (6.448 to 7.846) s
+    whole process                                 13.14 (12.16 to 14.06) s
 
     --env_id=grids/Obstacle-v0
     share of the goals reached by a shortest way  1; 10 of 10 at 1 or more
-    games                                         3,000 (3,000 to 3,002)
-    steps                                         78,827 (77,261 to 81,101)
-    training                                      21.67 (20.89 to 23.95) s
-    whole process                                 30.24 (29.23 to 32.05) s
+    games                                         3,000 (3,000 to 3,003)
+    steps                                         82,794 (80,841 to 85,513)
+    training                                      10.45 (9.524 to 11.3) s
+    whole process                                 16.89 (15.83 to 17.72) s
 
     --env_id=grids/RandomGoal-v0
     share of the goals reached  1; 10 of 10 at 1 or more
-    games                       3,001 (3,000 to 3,004)
-    steps                       65,034 (61,133 to 65,868)
-    training                    16.62 (15.44 to 18.8) s
-    whole process               24.57 (23.07 to 27.04) s
+    games                       3,002 (3,001 to 3,005)
+    steps                       89,226 (79,948 to 97,994)
+    training                    10.1 (9.358 to 11.65) s
+    whole process               16.48 (15.24 to 17.74) s
 
 `diff recipes/nfq_gridworld.py recipes/dqn_gridworld.py` shows what pixels and a target network change.
 """
