@@ -29,8 +29,8 @@ Differs from the text in (book/dqn_gridworld.md):
 What one thing of the text at a time does:
 
     as in the text  goals of RandomGoal reached by a shortest way, of 49, on two seeds
-    nothing         49 and 49; without the target network, too
-    loss            0 and 2
+    nothing         48 and 49; without the target network 49 and 49
+    loss            1 and 1
 
     python recipes/dqn_gridworld.py --env_id=grids/Obstacle-v0      (or grids/Simple-v0, grids/RandomGoal-v0)
 
