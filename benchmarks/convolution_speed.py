@@ -1,10 +1,10 @@
-"""A convolution of 3 x 3 cells as a matrix product of patches and as a Conv2D, under XLA and in a plain graph.
+"""A convolution of 3 x 3 cells as a matrix product of patches and as a Conv2D: alone, and in the loop of the recipe.
 
-It is the first layer of recipes/compiled_ppo_breakout.py, alone: milliseconds of its output, and of the gradient of its
-weights with that, for a batch as large as one step of all games and one as large as a minibatch. The median of rounds
-in which the ways take turns.
+Alone: milliseconds of a plain graph and of an XLA program for the output of 512 pictures and the gradient of the
+weights. In the loop: the whole of recipes/compiled_ppo_breakout.py, rollout and updates, in steps per second, and the
+same with a dense layer in place of the convolution. Medians of rounds in which the ways take turns.
 
-    python benchmarks/convolution_speed.py [--filters=16] [--rounds=7]
+    python benchmarks/convolution_speed.py [--rounds=5]
 """
 
 import statistics
@@ -12,75 +12,80 @@ import time
 
 import fire
 import numpy as np
-from keras.layers import Conv2D
 
 from common.lazy import keras, tf
 from common.machine import processor
-from recipes.compiled_ppo_breakout import build_actor_critic
+from envs.tensor import breakout
+from recipes.compiled_ppo_breakout import build_actor_critic, make_train_step
 
-SHAPE, BATCHES, REPEATS = (10, 10, 4), (64, 512), 20
+SHAPE, FILTERS, UNITS = (10, 10, 4), 16, 64
+GAMES, ROLLOUT, EPOCHS, BATCH = 64, 128, 4, 1024
+REPEATS, PICTURES = 20, 512
 
 
-def layers(filters):
-    """Both ways as models with the same weights: bytes [B, 10, 10, 4] → [B, 8, 8, filters]."""
-    whole = build_actor_critic(SHAPE, 3, filters, 1)
-    patches = keras.Model(whole.input, whole.get_layer("convolution").output)
+def with_conv2d():
+    """The recipe's network with Keras's own convolution."""
     obs = keras.Input(SHAPE, dtype="uint8")
-    direct = keras.Model(obs, Conv2D(filters, 3, activation="relu")(keras.layers.Rescaling(1.0)(obs)))
-    kernel, bias = patches.get_weights()
-    direct.set_weights([kernel.reshape(3, 3, SHAPE[-1], filters), bias])
-    return {"patches": patches, "Conv2D": direct}
+    planes, heads = keras.layers.Rescaling(1.0)(obs), []
+    for name, outputs in (("actor", 3), ("critic", 1)):
+        x = keras.layers.Conv2D(FILTERS, 3, activation="relu", name=f"{name}_1")(planes)
+        x = keras.layers.Dense(UNITS, "relu")(keras.layers.Flatten()(x))
+        heads.append(keras.layers.Dense(outputs)(x))
+    return keras.Model(obs, heads)
 
 
-def functions(model, compiled):
-    """The output of a layer, and the gradient of its weights; functions of a batch."""
+def networks():
+    """dict name → network."""
+    return {
+        "patches": build_actor_critic(SHAPE, 3, "convolution", FILTERS, UNITS),
+        "Conv2D": with_conv2d(),
+        "dense": build_actor_critic(SHAPE, 3, "dense", FILTERS, UNITS),
+    }
+
+
+def alone(model, compiled):
+    """A function that makes the first layer's output and the gradient of its weights, once."""
+    layer = keras.Model(model.input, model.get_layer("actor_1").output)
+    obs = tf.constant(np.random.default_rng(0).integers(0, 2, (PICTURES, *SHAPE)), tf.uint8)
 
     @tf.function(jit_compile=compiled)
-    def forward(obs):
-        return model(obs)
-
-    @tf.function(jit_compile=compiled)
-    def gradient(obs):
+    def gradient():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(model(obs)))
-        return tape.gradient(loss, model.trainable_variables)
+            loss = tf.reduce_sum(tf.square(layer(obs)))
+        return tape.gradient(loss, layer.trainable_variables)
 
-    return {"output": forward, "output and gradient": gradient}
+    return lambda: [gradient() for _ in range(REPEATS)][-1][0].numpy()
 
 
-def milliseconds(function, obs):
-    """Of one call, the mean of some in a row."""
+def in_the_loop(model):
+    """A function that plays a rollout and makes all updates from it, once."""
+    optimizer, state = keras.optimizers.Adam(1e-4), breakout.reset([0, 0], GAMES)
+    step = make_train_step(model, optimizer, breakout, ROLLOUT, EPOCHS, BATCH, 0.99, 0.95, 0.2, 0.5, 0.01)
+    return lambda: step(state, tf.constant(0))[3].numpy()
+
+
+def seconds(function):
     begin = time.perf_counter()
-    for _ in range(REPEATS):
-        answer = function(obs)
-    tf.nest.map_structure(lambda x: x.numpy(), answer)
-    return (time.perf_counter() - begin) / REPEATS * 1000
+    function()
+    return time.perf_counter() - begin
 
 
-def compare(filters=16, rounds=7):
+def compare(rounds=5):
     """Print the median of each way, and in brackets the lowest and the highest."""
     keras.utils.set_random_seed(0)
-    models, rng = layers(filters), np.random.default_rng(0)
-    batches = {size: tf.constant(rng.integers(0, 2, (size, *SHAPE)), tf.uint8) for size in BATCHES}
-    one, other = (model(batches[64]).numpy() for model in models.values())
-    np.testing.assert_allclose(one, other, atol=1e-5)
-    ways = {
-        (size, what, name, how): (function, obs)
-        for size, obs in batches.items()
-        for name, model in models.items()
-        for how in ("XLA", "graph")
-        for what, function in functions(model, how == "XLA").items()
-    }
-    for function, obs in ways.values():
-        milliseconds(function, obs)  # traced and compiled
+    ways = {f"{name}, in the loop, steps/s": in_the_loop(model) for name, model in networks().items()}
+    for how in ("graph", "XLA"):
+        ways |= {f"{name}, alone, {how}, ms": alone(model, how == "XLA") for name, model in networks().items()}
+    for function in ways.values():
+        function()  # traced and compiled
     found = {way: [] for way in ways}
     for _ in range(rounds):
-        for way, (function, obs) in ways.items():
-            found[way].append(milliseconds(function, obs))
-    print(f"{processor()}, {filters} filters, {rounds} rounds, median (lowest to highest) in ms")
-    for (size, what, name, how), times in sorted(found.items()):
-        print(f"{size} pictures, {what}, {name}, {how}: {statistics.median(times):.3g}", end=" ")
-        print(f"({min(times):.3g} to {max(times):.3g})")
+        for way, function in ways.items():
+            took = seconds(function)
+            found[way].append(GAMES * ROLLOUT / took if "steps/s" in way else 1000 * took / REPEATS)
+    print(f"{processor()}, {rounds} rounds, median (lowest to highest)")
+    for way, values in found.items():
+        print(f"{way}: {statistics.median(values):,.3g} ({min(values):,.3g} to {max(values):,.3g})")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 r"""PPO on MinAtar's Breakout, a game from pictures of 10 x 10 cells: the whole loop is one XLA program.
 
-The loop is that of compiled_ppo_cartpole.py. What is new is what a picture needs: a small convolution, which policy and
-value share. It is written as a matrix product, because XLA's own convolutions are slow on a CPU.
+The loop is that of compiled_ppo_cartpole.py. What is new is the picture: 400 bytes, which a dense layer takes as they
+are. With `--network=convolution` the first layer is a convolution of 3 x 3 cells. It is written as a matrix product,
+because XLA's own convolutions are slow in a loop on a CPU, and still it costs more time than it is worth here.
 
     (1) play: `rollout_length` steps of `num_envs` games in the graph, each action sampled from the probabilities
     (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step; the
@@ -15,8 +16,9 @@ The world is that of envs/tensor/breakout.py, which is tested step by step again
 are sticky with probability 0.1, and games are truncated after 1,000 steps. The network is evaluated in
 envs/breakout.py, which is another program with the same rules.
 
-Source: Schulman et al., Proximal Policy Optimization Algorithms (https://arxiv.org/abs/1707.06347); the game and the
-network are those of Young and Tian, MinAtar (https://arxiv.org/abs/1903.03176).
+Source: Schulman et al., Proximal Policy Optimization Algorithms (https://arxiv.org/abs/1707.06347); the game is that of
+Young and Tian, MinAtar (https://arxiv.org/abs/1903.03176), and the settings are near those of PureJaxRL
+(https://github.com/luchris429/purejaxrl).
 
 `diff recipes/compiled_ppo_cartpole.py recipes/compiled_ppo_breakout.py` shows what a picture changes.
 
@@ -32,7 +34,7 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import fire
 import numpy as np
@@ -49,7 +51,7 @@ class Step(NamedTuple):
     """One step of N games, or with a first axis T of a rollout."""
 
     after: NamedTuple  # state of the world after it
-    obs: tf.Tensor  # [N, height, width, planes] bytes
+    obs: tf.Tensor  # [N, height, width, planes]
     action: tf.Tensor  # [N]
     log_prob: tf.Tensor  # [N], of the action when it was chosen
     reward: tf.Tensor  # [N]
@@ -58,22 +60,27 @@ class Step(NamedTuple):
     ended: tf.Tensor  # [N] bool
 
 
-def build_actor_critic(obs_shape, num_actions, filters, hidden_units):
-    """One trunk for both: bytes [B, height, width, planes] → logits [B, A], value [B, 1]."""
+def build_actor_critic(obs_shape, num_actions, network, filters, hidden_units):
+    """Two networks side by side: bytes [B, height, width, planes] → logits [B, A], value [B, 1]."""
 
     def dense(units, gain, activation=None, name=None):
         initial = keras.initializers.Orthogonal(gain)
         return keras.layers.Dense(units, activation, kernel_initializer=initial, name=name)
 
     obs = keras.Input(obs_shape, dtype="uint8")
-    # A convolution of 3 x 3 cells is a matrix product of its patches, [B, height - 2, width - 2, 9 * planes].
-    shifts = [((row, 2 - row), (column, 2 - column)) for row in range(3) for column in range(3)]
-    patches = keras.layers.Concatenate()([keras.layers.Cropping2D(shift)(obs) for shift in shifts])
-    patches = keras.layers.Rescaling(1.0)(patches)  # floats, only now: bytes are moved faster
-    features = keras.layers.Flatten()(dense(filters, 2**0.5, "relu", "convolution")(patches))
-    hidden = dense(hidden_units, 2**0.5, "relu", "hidden")(features)
-    logits = dense(num_actions, 0.01, name="logits")(hidden)
-    return keras.Model(obs, [logits, dense(1, 1.0, name="value")(hidden)], name="actor_critic")
+    if network == "dense":
+        units, rows = hidden_units, keras.layers.Flatten()(obs)  # [B, height * width * planes]
+    else:  # one small matrix for all places: each is multiplied with the 3 x 3 cells around it
+        shifts = [((row, 2 - row), (column, 2 - column)) for row in range(3) for column in range(3)]
+        patches = [keras.layers.Cropping2D(shift)(obs) for shift in shifts]
+        units, rows = filters, keras.layers.Concatenate()(patches)  # [B, height - 2, width - 2, 9 * planes]
+    rows = keras.layers.Rescaling(1.0)(rows)  # floats, only now: bytes are moved faster
+    actor = keras.layers.Flatten()(dense(units, 2**0.5, "relu", "actor_1")(rows))
+    critic = keras.layers.Flatten()(dense(units, 2**0.5, "relu", "critic_1")(rows))
+    actor = dense(hidden_units, 2**0.5, "relu", "actor_2")(actor)
+    critic = dense(hidden_units, 2**0.5, "relu", "critic_2")(critic)
+    logits = dense(num_actions, 0.01, name="logits")(actor)
+    return keras.Model(obs, [logits, dense(1, 1.0, name="value")(critic)], name="actor_critic")
 
 
 def play(model, world, state, seed, rollout_length):
@@ -186,16 +193,17 @@ def train(
     logdir: str = "",
     resume: bool = False,
     env_kwargs: dict = None,
-    steps: Count = 3_000_000,
+    steps: Count = 10_000_000,
     num_envs: Size = 64,
+    network: Literal["dense", "convolution"] = "dense",
     filters: Size = 16,
-    hidden_units: Size = 128,
-    learning_rate: Positive = 2e-3,
-    learning_rate_decay_steps: Count = 3_000_000,
+    hidden_units: Size = 64,
+    learning_rate: Positive = 2.5e-3,
+    learning_rate_decay_steps: Count = 10_000_000,
     max_gradient_norm: Positive = 0.5,
-    rollout_length: Size = 64,
+    rollout_length: Size = 128,
     epochs: Size = 4,
-    batch_size: Size = 512,
+    batch_size: Size = 1024,
     gamma: Probability = 0.99,
     gae_lambda: Probability = 0.95,
     clip_range: Positive = 0.2,
@@ -203,7 +211,7 @@ def train(
     entropy_weight: NonNegative = 0.01,
     eval_interval: Natural = 0,
     eval_episodes: Natural = 100,
-    save_interval: Count = 500_000,
+    save_interval: Count = 1_000_000,
 ) -> Path:
     """Train an actor-critic by PPO with the whole loop compiled, and save it as a Keras model.
 
@@ -216,8 +224,9 @@ def train(
         env_kwargs: arguments of the environment, as JSON; the worlds of envs/tensor/ have none.
         steps: environment steps, over all games together.
         num_envs: games played side by side.
-        filters: number of filters of the convolution, each of 3 x 3 cells.
-        hidden_units: width of the dense layer above it.
+        network: what the first layer is: dense, or a convolution of 3 x 3 cells.
+        filters: number of filters of the convolution.
+        hidden_units: width of the hidden layers of each network.
         learning_rate: initial learning rate of Adam.
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
@@ -245,7 +254,7 @@ def train(
     keras.utils.set_random_seed(seed)
     rng, world = np.random.default_rng(seed), find(env_id)
     obs_shape, num_actions = envs.single_observation_space.shape, int(envs.single_action_space.n)
-    model = build_actor_critic(obs_shape, num_actions, filters, hidden_units)
+    model = build_actor_critic(obs_shape, num_actions, network, filters, hidden_units)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=1e-5, global_clipnorm=max_gradient_norm)
     train_step = make_train_step(
         model, optimizer, world, rollout_length, epochs, batch_size, gamma, gae_lambda, clip_range, value_weight,
