@@ -122,7 +122,7 @@ SIBLINGS = {
     ("ppo_cartpole", "masked_ppo_gridworld"): 12,
     ("ppo_cartpole", "ppo_atari"): 143,
     ("compiled_actor_critic_cartpole", "compiled_ppo_cartpole"): 90,
-    ("compiled_ppo_cartpole", "compiled_ppo_breakout"): 60,
+    ("compiled_ppo_cartpole", "compiled_ppo_breakout"): 50,
     ("ddpg_pendulum", "td3_pendulum"): 56,
     ("td3_pendulum", "sac_pendulum"): 92,
 }

@@ -6,8 +6,8 @@ def patches(planes):
     return ...
 
 
-def products(shape, filters, hidden_units, num_actions):
-    """Height, width, planes → multiplications per picture: of the convolution, the dense layer, and both heads."""
+def products(shape, filters, hidden_units, outputs):
+    """Height, width, planes → multiplications per picture in three layers; `filters` is 0 for a dense first layer."""
     return ...
 
 
