@@ -1,5 +1,5 @@
 # demo: train a little and look; test: every test; quick: those to run between two edits; lint; exercise: of the book;
-# results: every recipe over 30 or 10 seeds; bench: every other published figure (hours).
+# results: every recipe over 30, 10 or 5 seeds; bench: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -40,7 +40,7 @@ exercise: .venv/ready
 		$(patsubst book/exercises/test_%.py,%,$(wildcard book/exercises/test_*.py)) >&2; exit 2; }
 	$(BIN)/python -m pytest -n 0 book/exercises/test_$(NAME).py
 
-# 30 seeds of recipes that train in seconds, 10 of others, into book/results/; what is there already is kept.
+# 30 seeds of recipes that train in seconds, 10 or 5 of others, into book/results/; what is there already is kept.
 results: .venv/ready
 	$(BIN)/python benchmarks/results.py
 
@@ -67,6 +67,7 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/policy_speed.py ppo_atari --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/pong.py
 	$(BIN)/python benchmarks/compiled_speed.py
+	$(BIN)/python benchmarks/convolution_speed.py
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/variants.py dqn_cartpole
 	$(BIN)/python benchmarks/variants.py ppo_cartpole

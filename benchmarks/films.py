@@ -27,6 +27,7 @@ WITHOUT_A_CARD = {  # name → the run's folder in runs/
     "reinforce_dropout_cartpole": "results/reinforce_dropout_cartpole/1000",
     "actor_critic_two_networks": "results/actor_critic_two_networks/1000",
     "q_network_frozenlake": "results/q_network_frozenlake/1000",
+    "compiled_ppo_breakout": "results/compiled_ppo_breakout/1000",
     "ppo_atari": "pong/small_bfloat16/1001",
 }
 WIDTH, RATE, SECONDS, GAMES, SEED = 240, 10, 10, 5, 3 * 2**28

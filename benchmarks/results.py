@@ -1,8 +1,8 @@
 """Every recipe with its defaults over many seeds: does it reach its goal, after how many games, steps and seconds?
 
-30 seeds where training takes less than ten seconds, 10 where it takes longer. They are the seeds from 1000 on, which
-nothing was chosen on. One run per core, each with one thread. A run stays in runs/results/, where a later start of this
-program finds it; one that was interrupted, or that is of another commit, begins anew.
+30 seeds where training takes less than ten seconds, 10 where it takes longer, 5 where it takes minutes. They are the
+seeds from 1000 on, which nothing was chosen on. One run per core, each with one thread. A run stays in runs/results/,
+where a later start of this program finds it; one that was interrupted, or that is of another commit, begins anew.
 
 Writes into book/results/<name>/: runs.csv (seed, value, games, steps: the same whenever it is made again), times.json
 (seconds, machine, versions, commit) and seeds.png (every run, the interquartile mean and its interval). Then
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "book" / "results"
 RAW = ROOT / "runs" / "results"
 FIRST = 1000  # seed
-MANY, SOME = 30, 10
+MANY, SOME, FEW = 30, 10, 5
 
 
 def mean_score(run):
@@ -97,6 +97,14 @@ GOALS = {
     "actor_critic_two_networks": ("actor_critic_two_networks", [], mean_score, 475, MANY),
     "compiled_actor_critic_cartpole": ("compiled_actor_critic_cartpole", [], mean_score, 475, MANY),
     "compiled_ppo_cartpole": ("compiled_ppo_cartpole", [], mean_score, 475, MANY),
+    "compiled_ppo_breakout": ("compiled_ppo_breakout", [], mean_score, 20, FEW),
+    "compiled_ppo_breakout, convolution": (
+        "compiled_ppo_breakout",
+        ["--network=convolution", "--steps=2000000", "--learning_rate_decay_steps=2000000"],
+        mean_score,
+        20,
+        FEW,
+    ),
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),

@@ -30,4 +30,5 @@ gym.register(
     vector_entry_point="envs.cartpole:CartPoleNoVelocityVector",
     max_episode_steps=500,
 )
+gym.register("MinAtarBreakout-v0", entry_point="envs.breakout:Breakout", max_episode_steps=1000)
 gym.register("MaskedGridworld-v0", entry_point="envs.masked:MaskedGridworld", max_episode_steps=50)

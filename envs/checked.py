@@ -31,6 +31,10 @@ KINDS = {
         "a grid world is wanted: Gridworld-v0, grids/Simple-v0 or one with the same entry points",
         lambda env: isinstance(env.unwrapped, GridEnv),
     ),
+    "planes": (
+        "planes of zeros and ones are wanted, [height, width, planes] bytes: MinAtarBreakout-v0 or one like it",
+        lambda env: is_of_planes(env.observation_space),
+    ),
 }
 # What a recipe may ask the actions to be: in words, what makes them of others, who takes them.
 ACTIONS = {
@@ -131,6 +135,11 @@ class NewArrays(gym.vector.VectorWrapper):
     def step(self, actions):
         *answer, info = self.env.step(actions)
         return *map(np.copy, answer), info
+
+
+def is_of_planes(space):
+    """Whether observations are planes of zeros and ones, [height, width, planes] bytes."""
+    return isinstance(space, Box) and len(space.shape) == 3 and space.dtype == np.uint8 and space.high.max() == 1
 
 
 def radix(space):

@@ -122,6 +122,7 @@ SIBLINGS = {
     ("ppo_cartpole", "masked_ppo_gridworld"): 12,
     ("ppo_cartpole", "ppo_atari"): 143,
     ("compiled_actor_critic_cartpole", "compiled_ppo_cartpole"): 90,
+    ("compiled_ppo_cartpole", "compiled_ppo_breakout"): 50,
     ("ddpg_pendulum", "td3_pendulum"): 56,
     ("td3_pendulum", "sac_pendulum"): 92,
 }
@@ -201,7 +202,8 @@ def test_no_index_takes_the_project_because_its_top_level_names_are_taken():
         assert "not published" in (ROOT / page).read_text()
 
 
-MODULES = {"pytest-xdist": "xdist", "opencv-python-headless": "cv2"}  # where the module has another name
+# Where the module has another name.
+MODULES = {"pytest-xdist": "xdist", "MinAtar": "minatar", "opencv-python-headless": "cv2"}
 DIRECT = sorted(
     requirement.name
     for text in [setup_cfg()["options"]["install_requires"], *setup_cfg()["options.extras_require"].values()]

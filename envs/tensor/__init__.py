@@ -18,6 +18,7 @@ WORLDS = {  # gymnasium's name → module
     "Pendulum-v1": "pendulum",
     "FrozenLake-v1": "frozen_lake",
     "Gridworld-v0": "gridworld",
+    "MinAtarBreakout-v0": "breakout",
 }
 
 

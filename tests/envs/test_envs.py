@@ -25,7 +25,7 @@ def play(env_id, seed, steps=60):
 
 
 def test_there_are_worlds():
-    assert len(OURS) == 18
+    assert len(OURS) == 19
 
 
 @pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")  # as registered, wrappers and all

@@ -76,6 +76,7 @@ QUICK = {
     "sac_pendulum": DDPG,
     "compiled_actor_critic_cartpole": A2C,
     "compiled_ppo_cartpole": PPO,
+    "compiled_ppo_breakout": {**PPO, "filters": 2},
 }  # fmt: skip
 RECIPES = sorted(QUICK)
 LEARNERS = sorted(name for name in RECIPES if name != "hardcoded_cartpole")

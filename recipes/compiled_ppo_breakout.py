@@ -1,0 +1,291 @@
+r"""PPO on MinAtar's Breakout, a game from pictures of 10 x 10 cells: the whole loop is one XLA program.
+
+The loop is that of compiled_ppo_cartpole.py. What is new is the picture: 400 bytes, which a dense layer takes as they
+are. With `--network=convolution` the first layer is a convolution of 3 x 3 cells. It is written as a matrix product,
+because XLA's own convolutions are slow in a loop on a CPU, and still it costs more time than it is worth here.
+
+    (1) play: `rollout_length` steps of `num_envs` games in the graph, each action sampled from the probabilities
+    (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step; the
+        old probabilities were kept while playing
+    (3) advantages of each minibatch: mean 0, deviation 1
+    (4) ratio = pi(a) / pi_old(a); the actor's loss is -min(ratio * A, clip(ratio, 1 - epsilon, 1 + epsilon) * A)
+    (5) the critic's loss is (A + v_old - v)² / 2; `entropy_weight` times the entropy of pi is a bonus
+    (6) update: one step of Adam, the gradient's norm at most `max_gradient_norm`; `epochs` passes over the rollout
+
+The world is that of envs/tensor/breakout.py, which is tested step by step against the package of its authors: actions
+are sticky with probability 0.1, and games are truncated after 1,000 steps. The network is evaluated in
+envs/breakout.py, which is another program with the same rules.
+
+Source: Schulman et al., Proximal Policy Optimization Algorithms (https://arxiv.org/abs/1707.06347); the game is that of
+Young and Tian, MinAtar (https://arxiv.org/abs/1903.03176), and the settings are near those of PureJaxRL
+(https://github.com/luchris429/purejaxrl).
+
+`diff recipes/compiled_ppo_cartpole.py recipes/compiled_ppo_breakout.py` shows what a picture changes.
+
+    python recipes/compiled_ppo_breakout.py
+
+5 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
+
+    not measured yet
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import fire
+import numpy as np
+
+from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, UsageError, strict, validated
+from common.graph import compile_first
+from common.lazy import keras, tf
+from common.run import Run, finite
+from envs.checked import make_vec
+from envs.tensor import find
+
+
+class Step(NamedTuple):
+    """One step of N games, or with a first axis T of a rollout."""
+
+    after: NamedTuple  # state of the world after it
+    obs: tf.Tensor  # [N, height, width, planes]
+    action: tf.Tensor  # [N]
+    log_prob: tf.Tensor  # [N], of the action when it was chosen
+    reward: tf.Tensor  # [N]
+    last_obs: tf.Tensor  # the same, what followed, even where a game ended with it and `after` is another game
+    terminated: tf.Tensor  # [N] bool
+    ended: tf.Tensor  # [N] bool
+
+
+def build_actor_critic(obs_shape, num_actions, network, filters, hidden_units):
+    """Two networks side by side: bytes [B, height, width, planes] → logits [B, A], value [B, 1]."""
+
+    def dense(units, gain, activation=None, name=None):
+        initial = keras.initializers.Orthogonal(gain)
+        return keras.layers.Dense(units, activation, kernel_initializer=initial, name=name)
+
+    obs = keras.Input(obs_shape, dtype="uint8")
+    if network == "dense":
+        units, rows = hidden_units, keras.layers.Flatten()(obs)  # [B, height * width * planes]
+    else:  # one small matrix for all places: each is multiplied with the 3 x 3 cells around it
+        shifts = [((row, 2 - row), (column, 2 - column)) for row in range(3) for column in range(3)]
+        patches = [keras.layers.Cropping2D(shift)(obs) for shift in shifts]
+        units, rows = filters, keras.layers.Concatenate()(patches)  # [B, height - 2, width - 2, 9 * planes]
+    rows = keras.layers.Rescaling(1.0)(rows)  # floats, only now: bytes are moved faster
+    actor = keras.layers.Flatten()(dense(units, 2**0.5, "relu", "actor_1")(rows))
+    critic = keras.layers.Flatten()(dense(units, 2**0.5, "relu", "critic_1")(rows))
+    actor = dense(hidden_units, 2**0.5, "relu", "actor_2")(actor)
+    critic = dense(hidden_units, 2**0.5, "relu", "critic_2")(critic)
+    logits = dense(num_actions, 0.01, name="logits")(actor)
+    return keras.Model(obs, [logits, dense(1, 1.0, name="value")(critic)], name="actor_critic")
+
+
+def play(model, world, state, seed, rollout_length):
+    """Play T steps of N games from `state` → Step of [T, N, ...]; `seed` is an integer."""
+
+    def step(state, t):
+        obs = world.observe(state)
+        logits, _ = model(obs)  # [N, A]
+        uniform = tf.random.stateless_uniform(logits.shape, tf.stack([seed, 2 * t]), 1e-7, 1.0)
+        action = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1, output_type=tf.int32)  # Gumbel
+        after, last_obs, reward, terminated, truncated = world.step(state, action, tf.stack([seed, 2 * t + 1]))
+        return Step(after, obs, action, log_probs(logits, action), reward, last_obs, terminated, terminated | truncated)
+
+    shapes = step(state, 0)._replace(after=state)  # what the scan begins with; only the state is ever read
+    return tf.scan(lambda before, t: step(before.after, t), tf.range(rollout_length), shapes)
+
+
+def advantages(reward, terminated, ended, value, next_value, gamma, gae_lambda):
+    """Generalised advantage estimation, all [T, N]; `next_value` is that of what followed each step in its own game."""
+    assert reward.shape == terminated.shape == ended.shape == value.shape == next_value.shape
+    delta = reward + gamma * tf.where(terminated, 0.0, next_value) - value
+
+    def backwards(later, step):
+        delta, ended = step  # [N]
+        return delta + gamma * gae_lambda * tf.where(ended, 0.0, later)
+
+    return tf.scan(backwards, (delta, ended), tf.zeros_like(delta[0]), reverse=True)
+
+
+def flat(x):
+    """The steps of all games one after the other: [T, N, ...] → [T * N, ...]."""
+    return tf.reshape(x, (-1, *x.shape[2:]))
+
+
+def standardize(x):
+    """Mean 0, deviation 1: [B] → [B]."""
+    return (x - tf.reduce_mean(x)) / (tf.math.reduce_std(x) + 1e-8)
+
+
+def log_probs(logits, action):
+    """Of the actions taken: logits [B, A], action [B] → [B]."""
+    return -tf.nn.sparse_softmax_cross_entropy_with_logits(action, logits)
+
+
+def actor_loss(log_prob, old_log_prob, advantage, clip_range):
+    """The clipped surrogate of each step, [B]: it has no gradient where the ratio has moved far enough."""
+    assert log_prob.shape == old_log_prob.shape == advantage.shape
+    ratio = tf.exp(log_prob - old_log_prob)
+    clipped = tf.clip_by_value(ratio, 1 - clip_range, 1 + clip_range)
+    return -tf.minimum(ratio * advantage, clipped * advantage)
+
+
+def entropies(logits):
+    """Of the probabilities: logits [B, A] → [B]."""
+    return -tf.reduce_sum(tf.nn.softmax(logits) * tf.nn.log_softmax(logits), axis=-1)
+
+
+def make_train_step(
+    model, optimizer, world, rollout_length, epochs, batch_size, gamma, gae_lambda, clip_range, value_weight,
+    entropy_weight,
+):  # fmt: skip
+    """Compiled: state of N games, seed [] → state after a rollout, reward, ended [T, N], mean loss, entropy []."""
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(jit_compile=True)
+    def train_step(state, seed):
+        # (1) Play.
+        steps = play(model, world, state, seed, rollout_length)
+        # (2) Advantage.
+        value, next_value = (tf.reshape(model(flat(x))[1], x.shape[:2]) for x in (steps.obs, steps.last_obs))  # [T, N]
+        estimates = flat(
+            advantages(steps.reward, steps.terminated, steps.ended, value, next_value, gamma, gae_lambda)
+        )  # [T * N]
+        rows = flat(steps.obs), flat(steps.action), flat(steps.log_prob), estimates, estimates + flat(value)
+        sums, count = tf.zeros(2), len(estimates) // batch_size
+        for epoch in tf.range(epochs):
+            order = tf.argsort(tf.random.stateless_uniform(estimates.shape, tf.stack([seed, -1 - epoch])))
+            for minibatch in tf.reshape(order, (count, batch_size)):
+                obs, action, old_log_prob, advantage, target = (tf.gather(x, minibatch) for x in rows)
+                # (3) Standardise.
+                advantage = standardize(advantage)
+                with tf.GradientTape() as tape:
+                    # (4) Actor.
+                    logits, value = model(obs)  # [B, A], [B, 1]
+                    log_prob, value, entropy = log_probs(logits, action), value[:, 0], tf.reduce_mean(entropies(logits))
+                    loss = tf.reduce_mean(actor_loss(log_prob, old_log_prob, advantage, clip_range))
+                    # (5) Critic and entropy.
+                    assert value.shape == target.shape
+                    loss += value_weight * tf.reduce_mean(tf.square(target - value)) / 2 - entropy_weight * entropy
+                # (6) Update.
+                optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+                sums += tf.stack([loss, entropy])
+        loss, entropy = tf.unstack(sums / float(epochs * count))
+        after = tf.nest.map_structure(lambda x: x[-1], steps.after)
+        return after, steps.reward, steps.ended, loss, entropy
+
+    return train_step
+
+
+def linear(step, start, end, steps):
+    """From `start` at step 0 linearly to `end` at step `steps`, and constant from there on."""
+    return float(np.interp(step, [0, steps], [start, end]))
+
+
+@validated
+def train(
+    env_id: str = "MinAtarBreakout-v0",
+    episodes: Count = 1_000_000,
+    seed: Seed = 0,
+    logdir: str = "",
+    resume: bool = False,
+    env_kwargs: dict = None,
+    steps: Count = 10_000_000,
+    num_envs: Size = 64,
+    network: Literal["dense", "convolution"] = "dense",
+    filters: Size = 16,
+    hidden_units: Size = 64,
+    learning_rate: Positive = 2.5e-3,
+    learning_rate_decay_steps: Count = 10_000_000,
+    max_gradient_norm: Positive = 0.5,
+    rollout_length: Size = 128,
+    epochs: Size = 4,
+    batch_size: Size = 1024,
+    gamma: Probability = 0.99,
+    gae_lambda: Probability = 0.95,
+    clip_range: Positive = 0.2,
+    value_weight: NonNegative = 0.5,
+    entropy_weight: NonNegative = 0.01,
+    eval_interval: Natural = 0,
+    eval_episodes: Natural = 100,
+    save_interval: Count = 1_000_000,
+) -> Path:
+    """Train an actor-critic by PPO with the whole loop compiled, and save it as a Keras model.
+
+    Args:
+        env_id: a world of envs/tensor/ that shows planes of zeros and ones, with discrete actions.
+        episodes: largest number of games; games that end in the same rollout as the last one count, too.
+        seed: random seed of the networks, the world and the actions.
+        logdir: folder of the run; runs/compiled_ppo_breakout/<date-time> if empty.
+        resume: continue the run in logdir from its last save.
+        env_kwargs: arguments of the environment, as JSON; the worlds of envs/tensor/ have none.
+        steps: environment steps, over all games together.
+        num_envs: games played side by side.
+        network: what the first layer is: dense, or a convolution of 3 x 3 cells.
+        filters: number of filters of the convolution.
+        hidden_units: width of the hidden layers of each network.
+        learning_rate: initial learning rate of Adam.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
+        max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
+        rollout_length: steps of each game between two rounds of updates.
+        epochs: passes over the rollout in a round of updates.
+        batch_size: steps per update; it must divide the number of those in a rollout.
+        gamma: discount factor per step.
+        gae_lambda: weight of later steps in the advantage; 0 is one step, 1 all steps of the rollout.
+        clip_range: how far from 1 a ratio may move before its gradient ends.
+        value_weight: weight of the critic's loss.
+        entropy_weight: weight of the entropy bonus.
+        eval_interval: steps between two evaluations during training; 0 means only the one at the end.
+        eval_episodes: greedy games per evaluation, in the world with NumPy; 0 means no evaluation.
+        save_interval: steps between two saves.
+    """
+    run = Run("compiled_ppo_breakout", locals(), columns=("loss", "entropy"))
+    if run.env_kwargs:
+        raise UsageError(f"--env_kwargs={run.env_kwargs}: the worlds of envs/tensor/ have no arguments")
+    if rollout_length * num_envs % batch_size:
+        raise UsageError(
+            f"--batch_size={batch_size} does not divide the {rollout_length * num_envs} steps of a rollout"
+        )
+    make_envs = partial(make_vec, env_id, kind="planes")
+    envs = make_envs(1)
+    keras.utils.set_random_seed(seed)
+    rng, world = np.random.default_rng(seed), find(env_id)
+    obs_shape, num_actions = envs.single_observation_space.shape, int(envs.single_action_space.n)
+    model = build_actor_critic(obs_shape, num_actions, network, filters, hidden_units)
+    optimizer = keras.optimizers.Adam(learning_rate, epsilon=1e-5, global_clipnorm=max_gradient_norm)
+    train_step = make_train_step(
+        model, optimizer, world, rollout_length, epochs, batch_size, gamma, gae_lambda, clip_range, value_weight,
+        entropy_weight,
+    )  # fmt: skip
+    state = world.reset(rng.integers(2**31, size=2), num_envs)
+    compile_first(train_step, [*model.variables, *optimizer.variables], state, tf.constant(0))
+    games = {"now": state.now.numpy(), "time": state.time.numpy()}
+    carry = run.begin(model=model, optimizer=optimizer, **games, rng=rng, step=0)
+
+    with closing(envs), run:
+        while run.episode < episodes and carry.step < steps and not run.interrupted:
+            # Play and learn.
+            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
+            state = type(state)(carry.now, carry.time)
+            state, reward, ended, loss, entropy = train_step(state, tf.constant(rng.integers(2**31), tf.int32))
+            carry.now, carry.time = (x.numpy() for x in state)
+            loss = finite(loss, carry.step)
+
+            # Report.
+            own = {"loss": loss, "entropy": float(entropy)}
+            for rewards, ends in zip(reward.numpy(), ended.numpy(), strict=True):
+                carry.step += num_envs
+                run.log_steps(carry.step, rewards, np.ones(num_envs, bool), ends, **own)
+            run.evaluate_every(eval_interval, make_envs, eval_episodes)
+            run.save_every(save_interval)
+
+    run.evaluate(make_envs, eval_episodes)
+    run.tell(is_final=carry.step >= learning_rate_decay_steps)
+    return run.dir
+
+
+if __name__ == "__main__":
+    fire.Fire(strict(train))
