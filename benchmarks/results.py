@@ -98,13 +98,6 @@ GOALS = {
     "compiled_actor_critic_cartpole": ("compiled_actor_critic_cartpole", [], mean_score, 475, MANY),
     "compiled_ppo_cartpole": ("compiled_ppo_cartpole", [], mean_score, 475, MANY),
     "compiled_ppo_breakout": ("compiled_ppo_breakout", [], mean_score, 20, FEW),
-    "compiled_ppo_breakout, convolution": (
-        "compiled_ppo_breakout",
-        ["--network=convolution", "--steps=2000000", "--learning_rate_decay_steps=2000000"],
-        mean_score,
-        20,
-        FEW,
-    ),
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
