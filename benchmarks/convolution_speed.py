@@ -85,7 +85,7 @@ def compare(rounds=5):
             found[way].append(GAMES * ROLLOUT / took if "steps/s" in way else 1000 * took / REPEATS)
     print(f"{processor()}, {rounds} rounds, median (lowest to highest)")
     for way, values in found.items():
-        print(f"{way}: {statistics.median(values):,.4g} ({min(values):,.4g} to {max(values):,.4g})")
+        print(f"{way}: {statistics.median(values):,.2f} ({min(values):,.2f} to {max(values):,.2f})")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ Young and Tian, MinAtar (https://arxiv.org/abs/1903.03176), and the settings are
 
 5 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
 
-    not measured yet
+    mean return of 100 greedy games  46.5 (26.36 to 53.05); 5 of 5 at 20 or more
+    games                            46,214 (44,236 to 59,524)
+    steps                            10,002,304 (10,002,048 to 10,002,432)
+    training                         182.8 (181.9 to 184.7) s
+    whole process                    195 (192.8 to 198.3) s
 """
 
 from __future__ import annotations
