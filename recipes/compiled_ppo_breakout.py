@@ -59,7 +59,7 @@ class Step(NamedTuple):
     action: tf.Tensor  # [N]
     log_prob: tf.Tensor  # [N], of the action when it was chosen
     reward: tf.Tensor  # [N]
-    last_obs: tf.Tensor  # the same, what followed, even where a game ended with it and `after` is another game
+    last_obs: tf.Tensor  # as obs: what followed, even where a game ended with it and `after` is another game
     terminated: tf.Tensor  # [N] bool
     ended: tf.Tensor  # [N] bool
 

@@ -199,9 +199,9 @@ def train(
     optimizer = build_optimizer(learning_rate, learning_rate_half_life)
     act, update = make_act(model), make_update(model, target_model, optimizer, gamma)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
-    target = {"target_model": target_model, "updates": 0}
-    carry = run.begin(model=model, optimizer=optimizer, memory=memory, rng=rng, step=0, **games, **target)
+    carried = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    carried |= {"target_model": target_model, "updates": 0}
+    carry = run.begin(model=model, optimizer=optimizer, memory=memory, rng=rng, step=0, **carried)
     loss = np.nan
 
     with closing(envs), run:

@@ -193,8 +193,8 @@ def train(
     optimizer = build_optimizer(learning_rate, learning_rate_half_life)
     act, update = make_act(model), make_update(model, model, optimizer, gamma)  # the network is its own target
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
-    carry = run.begin(model=model, optimizer=optimizer, memory=memory, rng=rng, step=0, **games)
+    carried = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
+    carry = run.begin(model=model, optimizer=optimizer, memory=memory, rng=rng, step=0, **carried)
     loss = np.nan
 
     with closing(envs), run:

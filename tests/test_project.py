@@ -106,7 +106,7 @@ def test_plumbing_is_little_and_handles_nothing_that_a_run_does(path):
 SIBLINGS = {
     ("reinforce_cartpole", "reinforce_dropout_cartpole"): 20,
     ("actor_critic_cartpole", "actor_critic_two_networks"): 30,
-    ("nfq_gridworld", "dqn_gridworld"): 31,
+    ("nfq_gridworld", "dqn_gridworld"): 30,
     ("dqn_atari", "rainbow_atari"): 130,
     ("q_learning_cliffwalking", "sarsa_cliffwalking"): 24,
     ("dqn_cartpole", "double_dqn_cartpole"): 8,
