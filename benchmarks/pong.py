@@ -1,4 +1,4 @@
-"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, every run on one core, as many as there are.
+"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, on one core or on two.
 
 Two rules, both on the games of training, whose actions are sampled: when the mean of the last 20 games is 18, and when
 that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 greedy games at the end.
@@ -34,15 +34,12 @@ from common.plots import at_points, plot_runs, smoothed
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "book" / "results" / "ppo_atari"
 PAGE, RECIPE = ROOT / "book" / "ppo_atari.md", ROOT / "recipes" / "ppo_atari.py"
-# name → (flags, seeds)
+# name → (flags, cores of a run, seeds)
 SETTINGS = {
-    "small bfloat16": ("--network=small --precision=bfloat16", 5),
-    "small float32": ("--network=small", 1),
-    "nature bfloat16": ("--precision=bfloat16", 1),
+    "small bfloat16": ("--network=small --precision=bfloat16", 1, 5),
+    "small float32": ("--network=small", 1, 1),
+    "nature bfloat16": ("--precision=bfloat16", 2, 5),
 }
-CORES = queue.SimpleQueue()  # those that no run has
-for number in range(os.cpu_count()):
-    CORES.put(number)
 
 
 def moment(episodes, games, goal):
@@ -56,16 +53,19 @@ def moment(episodes, games, goal):
     return episodes["seconds"][last] / 60, int(episodes["step"][last])
 
 
-def measure(name, seed):
-    """One run, in runs/pong/; one that was interrupted goes on."""
+def measure(name, seed, free):
+    """One run, in runs/pong/, on cores of the queue `free`; one that was interrupted goes on."""
+    flags, count, _ = SETTINGS[name]
+    cores = [free.get() for _ in range(count)]
     run = ROOT / "runs" / "pong" / name.replace(" ", "_") / str(seed)
-    words = [sys.executable, str(ROOT / "recipes" / "ppo_atari.py"), *SETTINGS[name][0].split(), "--eval_interval=0"]
+    words = [sys.executable, str(ROOT / "recipes" / "ppo_atari.py"), *flags.split(), "--eval_interval=0"]
     words += ["--eval_episodes=100", f"--seed={seed}", f"--logdir={run}", f"--resume={(run / 'config.json').exists()}"]
-    one_core = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
-    environment, core = os.environ | one_core | {"PYTHONPATH": str(ROOT)}, CORES.get()
-    pinned = partial(os.sched_setaffinity, 0, {core})  # the emulators' threads, too
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(count))
+    environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
+    pinned = partial(os.sched_setaffinity, 0, cores)  # the emulators' threads, too
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=environment, preexec_fn=pinned)
-    CORES.put(core)
+    for core in cores:
+        free.put(core)
     episodes, config = read_episodes(run), json.loads((run / "config.json").read_text())
     seconds, mean = smoothed(run, "seconds")
     points = np.linspace(seconds[0], seconds[-1], 200)
@@ -92,14 +92,15 @@ def spread(values, digits):
 def table(results):
     """Markdown, one row for each setting."""
     lines = [
-        "| flags | seeds | 20 games at 18: minutes | steps | 100 games above 18: minutes | all steps: minutes "
+        "| flags | cores | seeds | 20 games at 18: minutes | steps | 100 games above 18: minutes | all steps: minutes "
         "| steps/s | 100 greedy games |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in results.items():
         short, long = ([run[rule] or (None, None) for run in runs] for rule in ("last_20_at_18", "last_100_above_18"))
         cells = (
             f"`{SETTINGS[name][0]}`",
+            str(SETTINGS[name][1]),
             str(len(runs)),
             spread([minutes for minutes, _ in short], 1),
             spread([steps for _, steps in short], 0),
@@ -110,8 +111,8 @@ def table(results):
         )
         lines.append("| " + " | ".join(cells) + " |")
     machines = (run["machine"] for runs in results.values() for run in runs)
-    machines = sorted({f"one core of an {machine['processor']}" for machine in machines})
-    return "\n".join([*lines, "", f"{'; '.join(machines)}, two runs at once; median (lowest to highest)."])
+    machines = "; ".join(sorted({machine["processor"] for machine in machines}))
+    return "\n".join([*lines, "", f"{machines}, as many runs at once as fit on its cores; median (lowest to highest)."])
 
 
 def with_table(page, results):
@@ -144,22 +145,24 @@ def run_all(only=""):
     path = FOLDER / "pong.json"
     saved = json.loads(path.read_text()) if path.exists() else {}
     results = {name: saved.get(name, []) for name in SETTINGS}
-    missing = [
-        (name, 1000 + seed)
-        for name, (_, seeds) in SETTINGS.items()
-        for seed in range(len(results[name]), seeds)
-        if only in ("", name)
-    ]
+    missing = {
+        name: range(1000 + len(results[name]), 1000 + seeds)
+        for name, (_, _, seeds) in SETTINGS.items()
+        if only in ("", name) and len(results[name]) < seeds
+    }
     if missing:
         clean_tree()
         FOLDER.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for (name, seed), run in zip(missing, pool.map(lambda job: measure(*job), missing), strict=True):
-            results[name].append(run)
-            write_json(path, results)
-            print(
-                f"{name}, seed {seed}: {run['last_20_at_18']}, {run['last_100_above_18']}, {run['score']}", flush=True
-            )
+    for name, seeds in missing.items():
+        free, cores = queue.SimpleQueue(), SETTINGS[name][1]
+        for number in range(os.cpu_count()):
+            free.put(number)
+        with ThreadPoolExecutor(os.cpu_count() // cores) as pool:
+            for run in pool.map(partial(measure, name, free=free), seeds):
+                results[name].append(run)
+                write_json(path, results)
+                found = run["last_20_at_18"], run["last_100_above_18"], run["score"]
+                print(f"{name}, seed {run['seed']}: {found}", flush=True)
     done = {name: runs for name, runs in results.items() if runs}
     minutes = {
         name: [(np.array(run["curve"][0]) / 60, np.array(run["curve"][1])) for run in runs]

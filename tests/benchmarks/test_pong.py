@@ -44,7 +44,7 @@ def test_medians_of_which_some_never_come():
 
 def test_each_flag_is_one_of_the_recipe():
     parameters = inspect.signature(importlib.import_module("recipes.ppo_atari").train).parameters
-    for flags, _ in pong.SETTINGS.values():
+    for flags, *_ in pong.SETTINGS.values():
         for flag in flags.split():
             name, value = flag.removeprefix("--").split("=")
             assert value != parameters[name].default
@@ -54,7 +54,7 @@ def test_the_page_shows_the_results_and_these_are_of_commits_and_of_new_seeds():
     results = json.loads((pong.FOLDER / "pong.json").read_text())
     for name, runs in results.items():
         assert [run["seed"] for run in runs] == [1000 + i for i in range(len(runs))]
-        assert len(runs) <= pong.SETTINGS[name][1] and not any("dirty" in run["git_commit"] for run in runs)
+        assert len(runs) <= pong.SETTINGS[name][2] and not any("dirty" in run["git_commit"] for run in runs)
     page = pong.PAGE.read_text()
     assert pong.with_table(page, {name: runs for name, runs in results.items() if runs}) == page
     assert pong.in_words(results["small bfloat16"]) in pong.RECIPE.read_text()
