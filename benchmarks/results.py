@@ -106,6 +106,40 @@ GOALS = {
     "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, SOME),
 }
 
+# name of the runs → what the text prints itself, and the best that others publish, with its budget
+RICHERT, NOTES, NEUROMATCH = "Richert, Coelho, Brucher", "notes on Géron", "Neuromatch W3D4"
+SUTTON = "[Sutton and Barto](http://incompleteideas.net/book/the-book-2nd.html)"
+ZOO = "[RL Baselines3 Zoo](https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md)"
+LAKE, POLE = "none found; the best policy has 0.7402", f"500, DQN in 50,000 steps, {ZOO}"
+BESIDE = {
+    "hardcoded_cartpole": (f"{NOTES}: none printed", "none found"),
+    "q_table_frozenlake": (f"{RICHERT}: none printed; 0.0818 with all its settings", LAKE),
+    "q_table_frozenlake, gamma 0.95": (
+        f"{RICHERT}: none printed; 0.0818 with all its settings",
+        "none found; the best policy for this discount has 0.7298",
+    ),
+    "q_network_frozenlake": (f"{RICHERT}: none printed; 0.5886 with all its settings", LAKE),
+    "value_iteration_frozenlake": ("none", LAKE),
+    "value_iteration_frozenlake, policy": ("none", LAKE),
+    "monte_carlo_blackjack": ("none", f"1, because the measure is figure 5.2 of {SUTTON}"),
+    "q_learning_cliffwalking": ("none", "none found; the shortest way has -13"),
+    "sarsa_cliffwalking": ("none", f"about -26 in 500 games, example 6.6 of {SUTTON}"),
+    "neural_evolutionary_agent": ("Palanisamy: -6.23, 10 generations of 70 games", "none found; the best policy has 1"),
+    "reinforce_cartpole": (f"{NOTES}: 198.8 of at most 200, the mean of 5 games after 450 of training", POLE),
+    "reinforce_dropout_cartpole": (f"{NEUROMATCH}: none printed, its cells stop with an error", POLE),
+    "actor_critic_cartpole": ("notebook of the TensorFlow tutorial: none printed", POLE),
+    "actor_critic_two_networks": (f"{NEUROMATCH}: none printed, its cells stop with an error", POLE),
+    "compiled_actor_critic_cartpole": ("none", POLE),
+    "compiled_ppo_cartpole": ("none", POLE),
+    "compiled_ppo_breakout": ("none", "none found with sticky actions and games of at most 1,000 steps"),
+    "nfq_gridworld": (f"{NEUROMATCH}: return -990 in 5 of 5 games, the goal is never reached", "none found"),
+    "nfq_gridworld, obstacle": (f"{NEUROMATCH}: none printed", "none found"),
+    "nfq_gridworld, random goal": (f"{NEUROMATCH}: none printed", "none found"),
+    "dqn_gridworld": (f"{NEUROMATCH}: none printed", "none found"),
+    "dqn_gridworld, obstacle": (f"{NEUROMATCH}: none printed", "none found"),
+    "dqn_gridworld, random goal": (f"{NEUROMATCH}: none printed", "none found"),
+}
+
 
 def folder_of(name):
     """What the folder of a run's results is called."""
@@ -182,6 +216,12 @@ on. Numbers are the median over the seeds (lowest to highest). Training ends by 
 measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process; other
 programs ran beside these runs, so they are up to twice what an idle machine takes. Each folder here has the runs of one
 name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
+
+*The text* is the score that a text prints for its own program: *none printed* where it prints no score, *none* where
+none of the five texts has the program. *With all its settings* means the recipe with every setting as the text has it,
+measured here and reported on the recipe's page. *Best public* is the best score found that others publish for no more
+steps or games than ours. Where none was found, the score of the best policy stands there, if it is known. More public
+scores are in [bars.md](bars.md).
 """
 COLUMNS = ("command", "measured", "median (lowest to highest)", "goal", "games", "steps", "training", "process")
 
@@ -211,9 +251,14 @@ def spread(values, digits=""):
 
 
 def markdown(results, recipe=""):
-    """The table of one recipe, or of all."""
-    rows = [cells(name, of) for name, of in results.items() if recipe in ("", GOALS[name][0])]
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    """The table of one recipe, or of all, and then with the scores of the texts and of others beside ours."""
+    names = [name for name in results if recipe in ("", GOALS[name][0])]
+    rows = [cells(name, results[name]) for name in names]
+    lines = [COLUMNS, *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    if not recipe:
+        beside = [("the text", "best public"), *(BESIDE[name] for name in names)]
+        lines = [[*line[:4], *two, *line[4:]] for line, two in zip(lines, beside, strict=True)]
+    lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

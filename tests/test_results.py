@@ -63,8 +63,19 @@ def test_its_figures_are_those_of_the_results(path):
     assert path.read_text() == TEXTS[path], "python benchmarks/results.py texts writes them anew"
 
 
+def test_the_table_of_all_has_the_scores_of_the_text_and_of_others_beside_ours():
+    assert results.BESIDE.keys() == results.GOALS.keys()
+    lines = [line for line in (RESULTS / "README.md").read_text().splitlines() if line.startswith("|")]
+    head, _, *rows = [line.strip("| ").split(" | ") for line in lines]
+    text, public = head.index("the text"), head.index("best public")
+    shown = {row[0]: (row[text], row[public]) for row in rows}
+    commands = {name: " ".join([f"{recipe}.py", *flags]) for name, (recipe, flags, *_) in results.GOALS.items()}
+    assert shown == {f"`{commands[name]}`": beside for name, beside in results.BESIDE.items()}
+    assert all(re.search(r"none|\d", figure) for beside in results.BESIDE.values() for figure in beside)
+
+
 def test_a_row_a_sentence_and_a_docstring_by_hand():
-    row = results.markdown(BY_HAND).splitlines()[-1]
+    row = results.markdown(BY_HAND, "reinforce_cartpole").splitlines()[-1]
     assert row == (
         "| `reinforce_cartpole.py` | mean return of 100 greedy games | 490.834 (400 to 500) | 2 of 3 at 475 or more | "
         "600 (480 to 3,000) | 100,000 (90,000 to 300,000) | 2 (0.5 to 3.25) s | 5 s |"
