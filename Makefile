@@ -1,9 +1,9 @@
 # demo: train a little and look; test: every test; quick: those to run between two edits; lint; exercise: of the book;
-# results: every recipe over 30, 10 or 5 seeds; bench: every other published figure (hours).
+# results: every recipe over 30, 10 or 5 seeds; bench: how fast; figures: every other published figure (hours).
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test quick lint exercise results bench clean
+.PHONY: demo test quick lint exercise results bench figures clean
 
 .venv/ready: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -51,20 +51,16 @@ TORCH ?= torch
 	.venv-sb3/bin/python -m pip install --quiet $(TORCH) stable-baselines3==2.9.2 ale-py==0.12.1 opencv-python-headless
 	touch $@
 
+# How fast: training against Stable-Baselines3 and eager Keras, time to a score, ceilings, growth, memory. Less than ten
+# minutes for each part, and what is there is not measured again: make bench PART="score growth"
 bench: .venv/ready .venv-sb3/ready
+	$(BIN)/python benchmarks/bench.py $(PART)
+
+# Every other published figure; this takes hours.
+figures: .venv/ready
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/replay_memory.py
 	$(BIN)/python benchmarks/sum_tree.py
 	$(BIN)/python benchmarks/keras_versions.py
-	$(BIN)/python benchmarks/dqn_speed.py --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/dqn_cartpole_speed.py --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/sac_speed.py --algorithm=ddpg --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/sac_speed.py --algorithm=td3 --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/sac_speed.py --algorithm=sac --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/policy_speed.py a2c_cartpole --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/policy_speed.py ppo_cartpole --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/policy_speed.py ppo_pendulum --sb3_python=.venv-sb3/bin/python
-	$(BIN)/python benchmarks/policy_speed.py ppo_atari --sb3_python=.venv-sb3/bin/python
 	$(BIN)/python benchmarks/pong.py
 	$(BIN)/python benchmarks/compiled_speed.py
 	$(BIN)/python benchmarks/convolution_speed.py
@@ -74,7 +70,6 @@ bench: .venv/ready .venv-sb3/ready
 	$(BIN)/python benchmarks/variants.py reinforce_dropout_cartpole
 	$(BIN)/python benchmarks/variants.py actor_critic_two_networks
 	$(BIN)/python benchmarks/pqn_ablation.py
-	$(BIN)/python benchmarks/dqn_breakdown.py
 	$(BIN)/python benchmarks/dqn_memory_growth.py
 	$(BIN)/python benchmarks/dqn_errata.py
 	$(BIN)/python benchmarks/rainbow_speed.py

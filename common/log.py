@@ -134,19 +134,20 @@ class Tally:
     def __init__(self):
         self.sums = {}
 
-    def add(self, reward, playing, ended, own):
-        """Add one step.
+    def add(self, reward, playing, ended, own, steps=1):
+        """Add one step, or several together of which only the last one may end games.
 
         Args:
-            reward: [N].
+            reward: [N], their sums.
             playing: [N] bool, false where the environment only reset.
             ended: [N] bool, the game is over.
             own: dict name → numbers or [N].
+            steps: how many.
 
         Returns:
             List of (return, length, means of own columns over the steps) of the games that ended.
         """
-        for name, value in {"reward": reward, "length": 1, **own}.items():
+        for name, value in {"reward": reward, "length": steps, **{name: steps * own[name] for name in own}}.items():
             self.sums[name] = self.sums.get(name, np.zeros(len(playing))) + np.where(playing, value, 0)
         games = []
         for i in np.flatnonzero(ended):

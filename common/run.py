@@ -275,7 +275,29 @@ class Run:
             ended: [N] bool, the game is over.
             own: the recipe's columns, numbers or [N]; the mean over the steps of a game is recorded.
         """
-        games = self.log.tally.add(reward, playing, ended, own)
+        self._log(step, self.log.tally.add(reward, playing, ended, own), own)
+
+    def log_rollout(self, step, reward, ended, **own):
+        """Record T steps of N games, where a new game begins with the step after an end, and the games that ended.
+
+        Args:
+            step: environment steps before them.
+            reward: [T, N].
+            ended: [T, N] bool, the game is over.
+            own: the recipe's columns, the same number for all these steps.
+
+        Returns:
+            Environment steps after them.
+        """
+        first, playing = 0, np.ones(reward.shape[1], bool)
+        for last in np.union1d(np.flatnonzero(ended.any(axis=1)), len(ended) - 1):  # rows with an end, and the last
+            paid, count = reward[first : last + 1].sum(axis=0, dtype=float), int(last) + 1 - first
+            step += count * len(playing)
+            self._log(step, self.log.tally.add(paid, playing, ended[last], own, count), own)
+            first += count
+        return step
+
+    def _log(self, step, games, own):
         for episode_return, length, means in games:
             self.log.add(step, self.seconds, episode_return, length, means)
         if games:

@@ -280,9 +280,7 @@ def train(
 
             # Report.
             own = {"loss": loss, "entropy": float(entropy)}
-            for rewards, ends in zip(reward.numpy(), ended.numpy(), strict=True):
-                carry.step += num_envs
-                run.log_steps(carry.step, rewards, np.ones(num_envs, bool), ends, **own)
+            carry.step = run.log_rollout(carry.step, reward.numpy(), ended.numpy(), **own)
             run.evaluate_every(eval_interval, make_envs, eval_episodes)
             run.save_every(save_interval)
 

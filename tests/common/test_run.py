@@ -115,6 +115,32 @@ def test_steps_by_hand_where_a_game_goes_on_in_the_next_rollout(tmp_path, resume
     assert episodes["epsilon"].tolist() == [0.5, 0.75, 1.5] and episodes["step"].tolist() == [4, 7, 8]
 
 
+@pytest.mark.parametrize("rows", [1, 3, 12])
+def test_a_rollout_is_recorded_as_its_steps_are_one_by_one(tmp_path, rows):
+    """Twelve steps of three games in rollouts of so many, in which several games end, in some rows two at once."""
+    rng = np.random.default_rng(0)
+    reward, ended = rng.normal(size=(12, 3)).astype(np.float32), rng.random((12, 3)) < 0.3
+    assert ended.sum() > 5 and not ended.any(axis=1).all() and (ended.sum(axis=1) > 1).any()
+    tables = {}
+    for name in ("steps", "rollouts"):
+        run = new_run(tmp_path / name)
+        carry = run.begin(model=model_of(0), step=0)
+        with run:
+            for first in range(0, 12, rows):
+                now = slice(first, first + rows)
+                if name == "rollouts":
+                    carry.step = run.log_rollout(carry.step, reward[now], ended[now], epsilon=first)
+                    continue
+                for paid, ends in zip(reward[now], ended[now], strict=True):
+                    carry.step += 3
+                    run.log_steps(carry.step, paid, np.ones(3, bool), ends, epsilon=first)
+        assert carry.step == 36
+        tables[name] = read_episodes(tmp_path / name)
+    for column in tables["steps"]:
+        if column != "seconds":
+            np.testing.assert_allclose(tables["rollouts"][column], tables["steps"][column], rtol=1e-6, err_msg=column)
+
+
 def test_tensorboard_has_the_arguments_of_each_start(tmp_path, points):
     finished(new_run(tmp_path, gamma=0.5))
     run = new_run(tmp_path, gamma=0.5, episodes=20, resume=True)
