@@ -3,6 +3,8 @@
 Functions for bench.py, which measures them in turns: each takes what is varied and gives one number.
 """
 
+import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,12 +27,12 @@ SCREEN, ACTIONS = (4, 84, 84), 6  # of Pong
 VECTOR = gym.spaces.Box(-1, 1, (4,)), gym.spaces.Discrete(2)  # of CartPole
 
 
-def per_second(call, seconds=0.5):
-    """How often `call` can be made in a second, after three calls that do not count."""
+def per_second(call, seconds=0.5, least=10):
+    """How often `call` can be made in a second: for so long, and so often at least, after three that do not count."""
     for _ in range(3):
         call()
     calls, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
+    while (elapsed := time.perf_counter() - start) < seconds or calls < least:
         call()
         calls += 1
     return calls / elapsed
@@ -57,19 +59,18 @@ def product(dtype, n=2048):
 
 def forward(precision, count):
     """A forward pass of the Nature network on so many observations."""
-    network = tf.function(ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", False, precision))
-    obs = screens(count)
-    return per_second(lambda: network(obs)[1][0, 0].numpy()) * count * FORWARD / 1e9
+    network = ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", False, precision)
+    call, obs = tf.function(lambda obs: network(obs)), screens(count)
+    return per_second(lambda: call(obs)[1][0, 0].numpy()) * count * FORWARD / 1e9
 
 
 def dqn_update(batch_size=32):
     """An update of dqn_atari: a forward pass of the target network and a gradient."""
     model, target = (dqn_atari.build_q_network(SCREEN, ACTIONS) for _ in range(2))
     update = dqn_atari.make_update(model, target, dqn_atari.build_optimizer("adam", 1e-4))
-    one, obs = tf.ones(batch_size), screens(batch_size)
-    return per_second(lambda: float(update(obs, tf.cast(one, tf.int64), one, one, obs))) * batch_size * (
-        FORWARD + GRADIENT
-    ) / 1e9  # fmt: skip
+    one, action, obs = tf.ones(batch_size), tf.ones(batch_size, tf.int64), screens(batch_size)
+    speed = per_second(lambda: float(update(obs, action, one, one, obs)))
+    return speed * batch_size * (FORWARD + GRADIENT) / 1e9
 
 
 def ppo_update(precision, batch_size=64, minibatches=8, num_envs=8):
@@ -101,11 +102,12 @@ def pendulum(num_envs):
 
 
 def environments(make, num_envs):
-    """Environments alone, whose action is always the same."""
+    """Environments alone, with random actions that were drawn before."""
     envs = make(num_envs)
     envs.reset(seed=0)
-    action = np.zeros((num_envs, *envs.single_action_space.shape), envs.single_action_space.dtype)
-    speed = num_envs * per_second(lambda: envs.step(action), 1.0)
+    envs.action_space.seed(0)
+    actions = itertools.cycle([envs.action_space.sample() for _ in range(100)])
+    speed = num_envs * per_second(lambda: envs.step(next(actions)), 1.0)
     envs.close()
     return speed
 
@@ -130,7 +132,8 @@ def vector_update(batch_size=64, hidden_units=128, minibatches=8):
     model, target = (dqn_cartpole.build_q_network(4, 2, hidden_units) for _ in range(2))
     update = dqn_cartpole.make_update(model, target, keras.optimizers.Adam(1e-3), 0.99)
     obs, zero = tf.random.normal((minibatches, batch_size, 4)), tf.zeros((minibatches, batch_size))
-    return 1e6 / per_second(lambda: update(obs, tf.cast(zero, tf.int64), zero, obs, zero).numpy()) / minibatches
+    action = tf.cast(zero, tf.int64)
+    return 1e6 / per_second(lambda: update(obs, action, zero, obs, zero).numpy()) / minibatches
 
 
 def screen_update(batch_size):
@@ -183,26 +186,31 @@ def bytes_of_screens(kind, capacity=40_000, num_envs=8):
     return (resident_bytes() - before) / capacity
 
 
-def growth_of_training(minutes):
-    """Train dqn_atari with a small, soon full memory for so long → [(minute, megabytes)], a sample in ten seconds."""
+def memory_while_training(minutes):
+    """Train dqn_atari for so long, with a memory that is soon full → [(minute, megabytes)], one in ten seconds."""
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--episodes=100000", "--buffer_size=5000", "--learning_starts=1000", "--save_interval=10000"]
         command = [sys.executable, str(ROOT / "recipes" / "dqn_atari.py"), f"--logdir={folder}/run", *flags]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         samples, begin = [], time.monotonic()
-        while time.monotonic() < begin + 60 * minutes and process.poll() is None:
-            time.sleep(10)
-            samples.append(((time.monotonic() - begin) / 60, resident_bytes(process.pid) / 1e6))
-        assert process.poll() is None, "the training ended too early"
-        process.terminate()
-        process.wait()
+        try:
+            while time.monotonic() < begin + 60 * minutes:
+                time.sleep(10)
+                if process.poll() is not None:
+                    raise RuntimeError(f"the training ended with code {process.returncode}")
+                samples.append(((time.monotonic() - begin) / 60, resident_bytes(process.pid) / 1e6))
+        finally:
+            process.terminate()
+            process.wait()
         assert len(read_episodes(f"{folder}/run")["step"]), "no game was finished"
     return samples
 
 
+PRODUCT = "matrix product, 2048 x 2048"
 CEILINGS = {  # title → what it is measured in, and function without arguments
-    "matrix product, 2048 x 2048, float32": ("GFLOP/s", partial(product, "float32")),
-    "matrix product, 2048 x 2048, bfloat16": ("GFLOP/s", partial(product, "bfloat16")),
+    f"{PRODUCT}, float32": ("GFLOP/s", partial(product, "float32")),
+    f"{PRODUCT}, bfloat16": ("GFLOP/s", partial(product, "bfloat16")),
     "Nature's network, forward, 1 screen, float32": ("GFLOP/s", partial(forward, "float32", 1)),
     "Nature's network, forward, 8 screens, float32": ("GFLOP/s", partial(forward, "float32", 8)),
     "Nature's network, forward, 64 screens, float32": ("GFLOP/s", partial(forward, "float32", 64)),

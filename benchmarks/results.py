@@ -385,7 +385,8 @@ def texts(results):
 
 def clean_tree():
     """Exit unless the code, as it stands, is that of a commit: results come from what can be had again."""
-    if not commit() or commit().endswith("-dirty"):
+    programs = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "benchmarks"]
+    if not commit() or commit().endswith("-dirty") or subprocess.check_output(programs):
         sys.exit("the code has changes that no commit holds: commit them first, for results come from a commit")
 
 

@@ -138,11 +138,11 @@ class Tally:
         """Add one step, or several together of which only the last one may end games.
 
         Args:
-            reward: [N], their sums.
+            reward: [N], the sum over these steps.
             playing: [N] bool, false where the environment only reset.
             ended: [N] bool, the game is over.
             own: dict name → numbers or [N].
-            steps: how many.
+            steps: how many steps these are; `own` holds for each of them.
 
         Returns:
             List of (return, length, means of own columns over the steps) of the games that ended.
