@@ -2,7 +2,7 @@
 
 Two rules, both on the games of training, whose actions are sampled: when the mean of the last 20 games is 18, and when
 that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 greedy games at the end.
-Other settings were tried on seed 100 (book/ppo_atari.md); the seeds here are those from 1000 on.
+Other settings were tried on seed 100 (book/results/ppo_atari/log.md); the seeds here are those from 1000 on.
 
 Writes book/results/ppo_atari/pong.json after every run, and at the end pong.png, the table in the recipe's page and a
 line of its docstring. What is in the JSON file already is not run again. Refuses a tree with changes that no commit
