@@ -149,7 +149,8 @@ def ratios(found, name):
 
 def compared(found):
     """One line for each program of a recipe."""
-    return [(name, spread(values), spread(ratios(found, name))) for name, values in found.items()]
+    shares = {name: "" if name.startswith(THEIRS) else spread(ratios(found, name)) for name in found}
+    return [(name, spread(values), shares[name]) for name, values in found.items()]
 
 
 HEADS = "program", "steps/s, median (lowest to highest)", f"times those of {THEIRS}, round by round"
@@ -162,7 +163,7 @@ def training(results):
 
 
 MARKS = re.compile(r"<!-- speed of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
-SHORT_MARKS = re.compile(r"<!-- speed in short -->\n.*?<!-- end -->", re.DOTALL)
+SHORT_MARKS = re.compile(r"<!-- (speed|score) in short -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def in_page(text, results):
@@ -261,7 +262,7 @@ def draw_growth(results):
 def draw_training(results):
     """How many times as fast as Stable-Baselines3 our programs with as many environments are."""
     found = [
-        (" ".join([recipe, *name.split(", ")[1:]]), ratios(of, name))
+        (": ".join([recipe, *name.split(", ")[1:]]), ratios(of, name))
         for recipe in reversed(TRAIN)
         if (of := results.get(f"train:{recipe}"))
         for name in reversed(of)
@@ -275,8 +276,9 @@ def draw_training(results):
         axes.annotate(f"{median(values):.1f}", (median(values), place), (6, 5), textcoords="offset points")
     axes.axvline(1, color="C1")
     axes.set_yticks(range(len(found)), labels=[name for name, _ in found])
-    axes.set(xlabel=f"training steps per second, times those of {THEIRS}", xscale="log")
-    axes.grid(alpha=0.3, which="both", axis="x")
+    axes.set(xlabel=f"training steps per second, times those of {THEIRS}", xlim=(0, None), ylim=(-1, len(found)))
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3, axis="x")
     save_figure(figure, FOLDER / "training.png")
 
 
@@ -385,12 +387,12 @@ def texts(results):
         if picture:
             parts.append(f"![{title.lower()}]({picture})\n")
     readme = ROOT / "README.md"
-    short = f"<!-- speed in short -->\n{in_short(results)}\n<!-- end -->"
+    short = {"speed": in_short(results), "score": scores(results)}
     pages = [page for page in sorted((ROOT / "book").glob("*.md")) if MARKS.search(page.read_text())]
     return {
         **{page: in_page(page.read_text(), results) for page in pages},
         FOLDER / "bench.md": "\n".join([*parts, about(results)]),
-        readme: SHORT_MARKS.sub(lambda _: short, readme.read_text()),
+        readme: SHORT_MARKS.sub(lambda m: f"<!-- {m[1]} in short -->\n{short[m[1]]}\n<!-- end -->", readme.read_text()),
     }
 
 
