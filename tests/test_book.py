@@ -111,3 +111,11 @@ def test_the_map_of_the_book_has_an_arrow_for_every_pair_of_siblings():
     drawn = set(re.findall(r"(\w+) -->\|.*?\| (\w+)", (ROOT / "book" / "README.md").read_text()))
     pairs = re.findall(r"^diff recipes/(\w+)\.py recipes/(\w+)\.py$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert pairs and set(pairs) == drawn
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "book").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_is_short_enough_to_be_read_to_its_end(page):
+    """At most 2,000 words, without tables, code and folded solutions."""
+    text = re.sub(r"```.*?```|<details>.*?</details>", "", page.read_text(), flags=re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "    "))]
+    assert len(" ".join(lines).split()) <= 2_000
