@@ -117,8 +117,8 @@ def environments(make, num_envs):
 
 def act_on_vectors(num_envs):
     """dqn_cartpole acts in so many environments."""
-    act, obs = dqn_cartpole.make_act(dqn_cartpole.build_q_network(4, 2, 128)), tf.zeros((num_envs, 4))
-    return 1e6 / per_second(lambda: act(obs).numpy())
+    weights, obs = dqn_cartpole.build_q_network(4, 2, 128).get_weights(), np.zeros((num_envs, 4), np.float32)
+    return 1e6 / per_second(lambda: dqn_cartpole.act(weights, obs))
 
 
 def act_on_screens(num_envs):

@@ -44,7 +44,8 @@ def build_q_network(obs_size, num_actions, hidden_units):
     """Observations [B, D] → q of every action, [B, A]."""
     obs = keras.Input((obs_size,))
     hidden = mlp(obs, (hidden_units, hidden_units), activation="relu")
-    return keras.Model(obs, keras.layers.Dense(num_actions, name="q")(hidden), name="q_network")
+    q = keras.layers.Dense(num_actions, name="q")(hidden)
+    return keras.Model(obs, q, name="q_network")
 
 
 def td_target(reward, discount, next_q, chooser_q):
@@ -54,14 +55,15 @@ def td_target(reward, discount, next_q, chooser_q):
     return reward + discount * best
 
 
-def make_act(model):
-    """Compiled: obs [N, D] → the action with the highest q, [N]."""
+def act(weights, obs):
+    """obs [N, D] → the action with the highest q, [N].
 
-    @tf.function
-    def act(obs):
-        return tf.argmax(model(obs), axis=-1)
-
-    return act
+    In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
+    """
+    *hidden, kernel, bias = weights
+    for k, b in zip(hidden[::2], hidden[1::2], strict=True):
+        obs = np.maximum(obs @ k + b, 0)
+    return np.argmax(obs @ kernel + bias, axis=-1)
 
 
 def make_update(model, target_model, optimizer, discount):
@@ -152,25 +154,29 @@ def train(
         raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = Repeatable(make_envs(num_envs))
-    obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
-    memory = ReplayBuffer(buffer_size, obs_space, envs.single_action_space)
+    obs_space, action_space = envs.single_observation_space, envs.single_action_space
+    num_actions = int(action_space.n)
+    memory = ReplayBuffer(buffer_size, obs_space, action_space)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model, target_model = (build_q_network(obs_space.shape[0], num_actions, hidden_units) for _ in range(2))
+    sizes = obs_space.shape[0], num_actions, hidden_units
+    model, target_model = (build_q_network(*sizes) for _ in range(2))
     target_model.set_weights(model.get_weights())
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
-    act, update = make_act(model), make_update(model, target_model, optimizer, gamma**n_step)
+    update = make_update(model, target_model, optimizer, gamma**n_step)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool), "window": NSteps(n_step, gamma, num_envs)}
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
-    carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
+    carry = run.begin(**learner, **games, window=NSteps(n_step, gamma, num_envs), memory=memory, rng=rng, step=0)
 
+    weights = model.get_weights()
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
             # (1) Act.
             epsilon = linear(carry.step, 1.0, epsilon_final, epsilon_decay_steps)
             explore = rng.random(num_envs) < epsilon
-            action = np.where(explore, rng.integers(num_actions, size=num_envs), act(carry.obs))
+            greedy = act(weights, carry.obs)
+            action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, _ = envs.step(action)
             playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
             carry.step += int(playing.sum())
@@ -183,10 +189,11 @@ def train(
             if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
                 optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
+                weights = model.get_weights()
                 # (5) Copy.
                 carry.updates += minibatches
                 if due(carry.updates, target_interval, minibatches):
-                    target_model.set_weights(model.get_weights())
+                    target_model.set_weights(weights)
 
             # Report.
             run.log_steps(carry.step, reward, playing, carry.ended, epsilon=epsilon, mean_loss=carry.loss)

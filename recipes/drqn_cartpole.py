@@ -83,13 +83,11 @@ def unroll(model, state, obs, inside, action, burn_in):
     outputs = []
     for t in range(obs.shape[1]):
         q, state = model([obs[:, t], state])  # [B, A], [B, S]
-        if t >= burn_in:
-            outputs.append(q)
+        outputs.append(q)
         if t < action.shape[1]:
             state = inside[:, t, None] * with_action(state, action[:, t], q.shape[1])
-        if t < burn_in:
-            state = tf.stop_gradient(state)
-    return tf.stack(outputs, axis=1)
+        state = tf.stop_gradient(state) if t < burn_in else state
+    return tf.stack(outputs[burn_in:], axis=1)
 
 
 def lambda_returns(reward, discount, next_q, learned, q_lambda):
@@ -212,22 +210,21 @@ def train(
         raise UsageError(f"--learning_starts={learning_starts} is larger than --buffer_size={buffer_size}")
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = Repeatable(make_envs(num_envs))
-    obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
+    obs_space, action_space = envs.single_observation_space, envs.single_action_space
+    num_actions = int(action_space.n)
     state_size = 2 * memory_units + num_actions
-    spaces = obs_space, envs.single_action_space, state_size
-    memory = SequenceReplayBuffer(buffer_size, num_envs, *spaces, burn_in, length)
+    memory = SequenceReplayBuffer(buffer_size, num_envs, obs_space, action_space, state_size, burn_in, length)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    sizes = obs_space.shape[0], num_actions, hidden_units, memory_units
-    model, target_model = (build_q_network(*sizes, obs_scale) for _ in range(2))
+    sizes = obs_space.shape[0], num_actions, hidden_units, memory_units, obs_scale
+    model, target_model = (build_q_network(*sizes) for _ in range(2))
     target_model.set_weights(model.get_weights())
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
     act, update = make_act(model), make_update(model, target_model, optimizer, gamma, q_lambda, burn_in)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
-    state = np.zeros((num_envs, state_size), np.float32)
-    games = {"envs": envs, "obs": obs, "state": state, "ended": np.zeros(num_envs, bool)}
+    games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
     learner = {"model": model, "target_model": target_model, "optimizer": optimizer, "updates": 0, "loss": np.nan}
-    carry = run.begin(**learner, **games, memory=memory, rng=rng, step=0)
+    carry = run.begin(**learner, **games, state=np.zeros((num_envs, state_size), "f4"), memory=memory, rng=rng, step=0)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
@@ -249,10 +246,11 @@ def train(
             if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
                 optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
+                weights = model.get_weights()
                 # (5) Copy.
                 carry.updates += minibatches
                 if due(carry.updates, target_interval, minibatches):
-                    target_model.set_weights(model.get_weights())
+                    target_model.set_weights(weights)
 
             # Report.
             run.log_steps(carry.step, reward, playing, carry.ended, epsilon=epsilon, mean_loss=carry.loss)

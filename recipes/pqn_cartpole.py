@@ -51,7 +51,8 @@ def build_q_network(obs_size, num_actions, hidden_units):
     """Observations [B, D] → q of every action, [B, A]."""
     obs = keras.Input((obs_size,))
     hidden = mlp(obs, (hidden_units, hidden_units), activation="relu", normalize=True)
-    return keras.Model(obs, keras.layers.Dense(num_actions, name="q")(hidden), name="q_network")
+    q = keras.layers.Dense(num_actions, name="q")(hidden)
+    return keras.Model(obs, q, name="q_network")
 
 
 def lambda_returns(reward, discount, next_value, ended, q_lambda):
@@ -79,14 +80,17 @@ def flat(x):
     return tf.reshape(x, (-1, *x.shape[2:]))
 
 
-def make_act(model):
-    """Compiled: obs [N, D] → the action with the highest q, [N]."""
+def act(weights, obs):
+    """obs [N, D] → the action with the highest q, [N].
 
-    @tf.function
-    def act(obs):
-        return tf.argmax(model(obs), axis=-1)
-
-    return act
+    In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
+    """
+    *hidden, kernel, bias = weights
+    for k, b, scale, shift in zip(*(hidden[i::4] for i in range(4)), strict=True):
+        x = obs @ k + b
+        x = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-3)
+        obs = np.maximum(scale * x + shift, 0)
+    return np.argmax(obs @ kernel + bias, axis=-1)
 
 
 def make_update(model, optimizer, gamma, q_lambda):
@@ -177,24 +181,27 @@ def train(
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs)
     envs = Repeatable(make_envs(num_envs))
-    obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
+    obs_space, action_space = envs.single_observation_space, envs.single_action_space
+    num_actions = int(action_space.n)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model = build_q_network(obs_space.shape[0], num_actions, hidden_units)
+    sizes = obs_space.shape[0], num_actions, hidden_units
+    model = build_q_network(*sizes)
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=10.0)
-    act, update = make_act(model), make_update(model, optimizer, gamma, q_lambda)
+    update = make_update(model, optimizer, gamma, q_lambda)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))
     games = {"envs": envs, "obs": obs, "ended": np.zeros(num_envs, bool)}
     carry = run.begin(model=model, optimizer=optimizer, loss=np.nan, **games, rng=rng, step=0)
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
-            rollout = []
+            weights, rollout = model.get_weights(), []
             for _ in range(rollout_length):
                 # (1) Act.
                 epsilon = linear(carry.step, 1.0, epsilon_final, epsilon_decay_steps)
                 explore = rng.random(num_envs) < epsilon
-                action = np.where(explore, rng.integers(num_actions, size=num_envs), act(carry.obs))
+                greedy = act(weights, carry.obs)
+                action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
                 next_obs, reward, terminated, truncated, _ = envs.step(action)
                 playing, carry.ended = ~carry.ended, terminated | truncated  # the step after a game's end only resets
                 carry.step += int(playing.sum())
