@@ -66,7 +66,9 @@ figures: .venv/ready
 	$(BIN)/python benchmarks/convolution_speed.py
 	$(BIN)/python benchmarks/bars.py
 	$(BIN)/python benchmarks/variants.py dqn_cartpole
+	$(BIN)/python benchmarks/variants.py a2c_cartpole
 	$(BIN)/python benchmarks/variants.py ppo_cartpole
+	$(BIN)/python benchmarks/variants.py compiled_actor_critic_cartpole
 	$(BIN)/python benchmarks/variants.py reinforce_dropout_cartpole
 	$(BIN)/python benchmarks/variants.py actor_critic_two_networks
 	$(BIN)/python benchmarks/pqn_ablation.py

@@ -9,7 +9,9 @@ curves, and the table in the recipe's page. What is in the JSON file already is 
 Refuses a tree with changes that no commit holds.
 
     python benchmarks/variants.py dqn_cartpole [--again]
+    python benchmarks/variants.py a2c_cartpole [--again]
     python benchmarks/variants.py ppo_cartpole [--again]
+    python benchmarks/variants.py compiled_actor_critic_cartpole [--again]
     python benchmarks/variants.py reinforce_dropout_cartpole [--again]   # exercise 3.1 of Neuromatch's tutorial W3D4
     python benchmarks/variants.py actor_critic_two_networks [--again]    # its exercises 3.2.1 and 3.2.2
 """
@@ -32,7 +34,10 @@ from common.plots import at_points, plot_runs, smoothed
 ROOT = Path(__file__).parent.parent
 IMPORT = "from common.networks import mlp"
 # recipe → seeds
-SEEDS = {"dqn_cartpole": 5, "ppo_cartpole": 10, "reinforce_dropout_cartpole": 5, "actor_critic_two_networks": 5}
+SEEDS = {
+    "dqn_cartpole": 5, "a2c_cartpole": 10, "ppo_cartpole": 10, "compiled_actor_critic_cartpole": 10,
+    "reinforce_dropout_cartpole": 5, "actor_critic_two_networks": 5,
+}  # fmt: skip
 # recipe → name → flags, piece of the recipe → its replacement
 VARIANTS = {
     "dqn_cartpole": {
@@ -46,6 +51,20 @@ VARIANTS = {
         "1 reward before the bootstrap": ("--n_step=1", {}),
         "a memory of 100,000 steps": ("--buffer_size=100000", {}),
         "a constant learning rate": ("--learning_rate_decay_steps=1000000000", {}),
+    },
+    "a2c_cartpole": {
+        "as it is": ("", {}),
+        "the critic without a scale": ("--value_scale=1", {}),
+        "the same, learning rate 3e-3": ("--value_scale=1 --learning_rate=3e-3", {}),
+        "rollouts of 5 steps": ("--rollout_length=5", {}),
+        "lambda 1": ("--gae_lambda=1", {}),
+        "an entropy bonus of 0.01": ("--entropy_weight=0.01", {}),
+    },
+    "compiled_actor_critic_cartpole": {
+        "as it is": ("", {}),
+        "the critic without a scale": ("--value_scale=1", {}),
+        "the same, learning rate 5e-3": ("--value_scale=1 --learning_rate=5e-3", {}),
+        "advantages as they are": ("", {"        advantage = standardize(advantage)\n": ""}),
     },
     "ppo_cartpole": {
         "as it is": ("", {}),

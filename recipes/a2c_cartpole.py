@@ -19,10 +19,11 @@ Differs from the source in (book/a2c_cartpole.md):
                 here                               source
     games       wait for one another (A2C)         in threads, each with a gradient of its own (A3C)
     advantage   lambda 0.95                        lambda 1
-    rollout     16 steps                           5 steps
+    rollout     32 steps                           5 steps
     network     one for the actor, one for the     shared but for the last layer
                 critic, two layers of 64 units
-    optimizer   Adam, 2e-3, linearly to 0          RMSProp, its statistics shared by the threads
+    critic      its last layer times 100           without a scale
+    optimizer   Adam, 1e-3, linearly to 0          RMSProp, its statistics shared by the threads
 
     python recipes/a2c_cartpole.py
 
@@ -46,7 +47,7 @@ from envs.checked import make_vec
 from envs.repeatable import Repeatable
 
 
-def build_actor_critic(obs_size, num_actions, hidden_units):
+def build_actor_critic(obs_size, num_actions, hidden_units, value_scale):
     """Two networks side by side: obs [B, D] → logits [B, A], value [B, 1]."""
     obs = keras.Input((obs_size,))
     actor = critic = obs
@@ -54,7 +55,8 @@ def build_actor_critic(obs_size, num_actions, hidden_units):
         actor = keras.layers.Dense(hidden_units, activation="tanh", name=f"actor_{layer}")(actor)
         critic = keras.layers.Dense(hidden_units, activation="tanh", name=f"critic_{layer}")(critic)
     logits = keras.layers.Dense(num_actions, name="logits")(actor)
-    return keras.Model(obs, [logits, keras.layers.Dense(1, name="value")(critic)], name="actor_critic")
+    value = keras.layers.Rescaling(value_scale, name="value")(keras.layers.Dense(1)(critic))
+    return keras.Model(obs, [logits, value], name="actor_critic")
 
 
 def actor_of(model):
@@ -146,10 +148,11 @@ def train(
     steps: Count = 500_000,
     num_envs: Size = 8,
     hidden_units: Size = 64,
-    learning_rate: Positive = 2e-3,
+    value_scale: Positive = 100.0,
+    learning_rate: Positive = 1e-3,
     learning_rate_decay_steps: Count = 500_000,
     max_gradient_norm: Positive = 0.5,
-    rollout_length: Size = 16,
+    rollout_length: Size = 32,
     gamma: Probability = 0.99,
     gae_lambda: Probability = 0.95,
     value_weight: NonNegative = 0.5,
@@ -170,6 +173,7 @@ def train(
         steps: environment steps, over all environments together.
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
+        value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.
         learning_rate: initial learning rate of Adam.
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
@@ -188,7 +192,7 @@ def train(
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
-    model = build_actor_critic(obs_space.shape[0], num_actions, hidden_units)
+    model = build_actor_critic(obs_space.shape[0], num_actions, hidden_units, value_scale)
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=max_gradient_norm)
     update = make_update(model, optimizer, gamma, gae_lambda, value_weight, entropy_weight)
     obs, _ = envs.reset(seed=int(rng.integers(2**31)))

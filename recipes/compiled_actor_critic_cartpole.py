@@ -58,7 +58,7 @@ class Step(NamedTuple):
     ended: tf.Tensor  # [N] bool
 
 
-def build_actor_critic(obs_size, num_actions, hidden_units):
+def build_actor_critic(obs_size, num_actions, hidden_units, value_scale):
     """Two networks side by side: obs [B, D] → logits [B, A], value [B, 1]."""
 
     def dense(units, gain, activation=None, name=None):
@@ -71,7 +71,8 @@ def build_actor_critic(obs_size, num_actions, hidden_units):
         actor = dense(hidden_units, 2**0.5, "tanh", f"actor_{layer}")(actor)
         critic = dense(hidden_units, 2**0.5, "tanh", f"critic_{layer}")(critic)
     logits = dense(num_actions, 0.01, name="logits")(actor)
-    return keras.Model(obs, [logits, dense(1, 1.0, name="value")(critic)], name="actor_critic")
+    value = keras.layers.Rescaling(value_scale, name="value")(dense(1, 1.0)(critic))
+    return keras.Model(obs, [logits, value], name="actor_critic")
 
 
 def play(model, world, state, seed, rollout_length):
@@ -167,7 +168,8 @@ def train(
     steps: Count = 600_000,
     num_envs: Size = 32,
     hidden_units: Size = 64,
-    learning_rate: Positive = 5e-3,
+    value_scale: Positive = 100.0,
+    learning_rate: Positive = 3e-3,
     learning_rate_decay_steps: Count = 600_000,
     max_gradient_norm: Positive = 0.5,
     rollout_length: Size = 32,
@@ -191,6 +193,7 @@ def train(
         steps: environment steps, over all games together.
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
+        value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.
         learning_rate: initial learning rate of Adam.
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
@@ -210,7 +213,8 @@ def train(
     envs = make_envs(1)
     keras.utils.set_random_seed(seed)
     rng, world = np.random.default_rng(seed), find(env_id)
-    model = build_actor_critic(envs.single_observation_space.shape[0], int(envs.single_action_space.n), hidden_units)
+    sizes = envs.single_observation_space.shape[0], int(envs.single_action_space.n), hidden_units
+    model = build_actor_critic(*sizes, value_scale)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=1e-5, global_clipnorm=max_gradient_norm)
     train_step = make_train_step(
         model, optimizer, world, rollout_length, gamma, gae_lambda, value_weight, entropy_weight

@@ -123,7 +123,7 @@ def test_a_wrong_shape_is_refused_instead_of_broadcast():
 
 
 def test_neither_loss_reaches_the_weights_of_the_other_network():
-    model = recipe.build_actor_critic(4, 2, 8)
+    model = recipe.build_actor_critic(4, 2, 8, 1.0)
     with tf.GradientTape(persistent=True) as tape:
         logits, value = model(tf.random.stateless_normal((5, 4), (0, 1)))
         parts = recipe.compute_losses(logits, value[:, 0], tf.constant([0, 1, 0, 1, 1]), tf.range(5.0), tf.range(5.0))
@@ -315,7 +315,7 @@ SEEN = np.array([[0.3, -0.4, 1, 1, 1], [-0.5, 0.6, 1, 0, 1]], np.float32)
 def untrained(sibling):
     """A network for `SEEN`, whose logits are far from each other."""
     keras.utils.set_random_seed(0)
-    model = sibling.build_actor_critic(5, 3, 16, *[True] * (sibling is not recipe))
+    model = sibling.build_actor_critic(5, 3, 16, 1.0 if sibling is recipe else True)
     head = model.get_layer("logits")
     head.set_weights([np.random.default_rng(0).normal(size=(16, 3)), np.array([-1.0, 0.0, 1.0])])
     return model
