@@ -54,8 +54,8 @@ VARIANTS = {
     },
     "a2c_cartpole": {
         "as it is": ("", {}),
-        "the critic without a scale": ("--value_scale=1", {}),
-        "the same, learning rate 3e-3": ("--value_scale=1 --learning_rate=3e-3", {}),
+        "the critic without a scale": ("--value_scale=1 --value_weight=0.5", {}),
+        "the critic's loss with the weight 0.5": ("--value_weight=0.5", {}),
         "rollouts of 5 steps": ("--rollout_length=5", {}),
         "lambda 1": ("--gae_lambda=1", {}),
         "an entropy bonus of 0.01": ("--entropy_weight=0.01", {}),
@@ -64,6 +64,7 @@ VARIANTS = {
         "as it is": ("", {}),
         "the critic without a scale": ("--value_scale=1", {}),
         "the same, learning rate 5e-3": ("--value_scale=1 --learning_rate=5e-3", {}),
+        "the critic's loss with the weight 1e-4": ("--value_weight=1e-4", {}),
         "advantages as they are": ("", {"        advantage = standardize(advantage)\n": ""}),
     },
     "ppo_cartpole": {

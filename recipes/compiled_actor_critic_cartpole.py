@@ -10,7 +10,7 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
         target; `entropy_weight` times the entropy of pi is a bonus
     (4) update: one step of Adam, the gradient's norm at most `max_gradient_norm`
 
-The algorithm is that of a2c_cartpole.py with longer rollouts of more games, standardised advantages, orthogonal initial
+The algorithm is that of a2c_cartpole.py with rollouts of more games, standardised advantages, orthogonal initial
 weights and a higher learning rate. The world is that of envs/tensor/, which is tested step by step against gymnasium's;
 the network is evaluated in gymnasium's.
 
@@ -71,7 +71,7 @@ def build_actor_critic(obs_size, num_actions, hidden_units, value_scale):
         actor = dense(hidden_units, 2**0.5, "tanh", f"actor_{layer}")(actor)
         critic = dense(hidden_units, 2**0.5, "tanh", f"critic_{layer}")(critic)
     logits = dense(num_actions, 0.01, name="logits")(actor)
-    value = keras.layers.Rescaling(value_scale, name="value")(dense(1, 1.0)(critic))
+    value = keras.layers.Rescaling(value_scale, name="value")(dense(1, 0.01)(critic))
     return keras.Model(obs, [logits, value], name="actor_critic")
 
 
@@ -169,7 +169,7 @@ def train(
     num_envs: Size = 32,
     hidden_units: Size = 64,
     value_scale: Positive = 100.0,
-    learning_rate: Positive = 3e-3,
+    learning_rate: Positive = 2e-3,
     learning_rate_decay_steps: Count = 600_000,
     max_gradient_norm: Positive = 0.5,
     rollout_length: Size = 32,
