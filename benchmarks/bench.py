@@ -141,9 +141,11 @@ def markdown(lines, *heads):
 def ratios(found, name):
     """How many times as many steps per second a program makes as Stable-Baselines3, round by round.
 
-    It is compared with as many environments, where Stable-Baselines3 was measured with them.
+    What a program's name says after its comma is the case, and it is compared with Stable-Baselines3 in the same case
+    where that was measured, as with 1 environment.
     """
-    theirs = found.get(f"{THEIRS}, 1 environment" if name.endswith("1 environment") else THEIRS, found[THEIRS])
+    _, comma, case = name.partition(", ")
+    theirs = found.get(f"{THEIRS}{comma}{case}", found[THEIRS])
     return [mine / other for mine, other in zip(found[name], theirs, strict=True)]
 
 

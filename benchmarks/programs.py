@@ -98,9 +98,14 @@ def ours_and_theirs(warm_up, changed):
     return {"ours": (ours, warm_up, changed), THEIRS: (stable_baselines3, warm_up, changed)}
 
 
+def in_case(case, programs):
+    """The same programs, with the case after their names."""
+    return {f"{name}, {case}": how for name, how in programs.items()}
+
+
 def with_eight_and_with_one(warm_up=1_500):
     """The same for eight environments, and for one."""
-    one = {f"{name}, 1 environment": how for name, how in ours_and_theirs(warm_up, ONE_ENVIRONMENT).items()}
+    one = in_case("1 environment", ours_and_theirs(warm_up, ONE_ENVIRONMENT))
     return {**ours_and_theirs(warm_up, EIGHT_ENVIRONMENTS), **one}
 
 
@@ -111,7 +116,10 @@ TRAIN = {
         f"{THEIRS}, 1 environment": (stable_baselines3, 5_000, {"steps": 20_000, "num_envs": 1}),
         "eager Keras, 1 environment": (eager, 200, {"steps": 500, "train_interval": 2}),
     },
-    "a2c_cartpole": ours_and_theirs(10_000, {"steps": 100_000, "rollout_length": 5}),
+    "a2c_cartpole": {
+        **ours_and_theirs(10_000, {"steps": 100_000, "rollout_length": 5}),
+        **in_case("rollouts of 32 steps", ours_and_theirs(10_000, {"steps": 100_000})),
+    },
     "ppo_cartpole": ours_and_theirs(10_000, ZOO_PPO),
     "ppo_pendulum": ours_and_theirs(10_000, {"steps": 100_000}),
     "compiled_ppo_cartpole": {
