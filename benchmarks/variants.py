@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 IMPORT = "from common.networks import mlp"
 # recipe → seeds
 SEEDS = {
-    "dqn_cartpole": 5, "a2c_cartpole": 10, "ppo_cartpole": 10, "compiled_actor_critic_cartpole": 10,
+    "dqn_cartpole": 5, "a2c_cartpole": 5, "ppo_cartpole": 10, "compiled_actor_critic_cartpole": 10,
     "reinforce_dropout_cartpole": 5, "actor_critic_two_networks": 5,
 }  # fmt: skip
 # recipe → name → flags, piece of the recipe → its replacement
