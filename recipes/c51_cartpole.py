@@ -67,12 +67,12 @@ def act(weights, obs):
 
     In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
     """
-    *hidden, kernel, bias, mean = weights
+    *hidden, kernel, bias, mean = weights  # mean [Z, 1], the atoms
     for k, b in zip(hidden[::2], hidden[1::2], strict=True):
         obs = np.maximum(obs @ k + b, 0)
     head = (obs @ kernel + bias).reshape(len(obs), -1, len(mean))  # [N, A, Z]
     p = np.exp(head - head.max(axis=-1, keepdims=True))
-    head = p / p.sum(axis=-1, keepdims=True)
+    head = p / p.sum(axis=-1, keepdims=True)  # the probabilities of the atoms
     return np.argmax((head @ mean)[:, :, 0], axis=-1)
 
 

@@ -69,7 +69,7 @@ def act(weights, obs):
 
     In NumPy: for a small network and a few observations a call into TensorFlow takes many times as long.
     """
-    *hidden, kernel, bias, mean = weights
+    *hidden, kernel, bias, mean = weights  # mean [quantiles, 1], equal shares
     for k, b in zip(hidden[::2], hidden[1::2], strict=True):
         obs = np.maximum(obs @ k + b, 0)
     head = (obs @ kernel + bias).reshape(len(obs), -1, len(mean))  # [N, A, quantiles]
