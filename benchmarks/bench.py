@@ -322,9 +322,9 @@ SECTIONS = {  # part → heading, what explains it, the table, the picture and w
         "Training",
         """\
 Steps per second of the whole training loop after a warm-up, at equal settings. PPO on CartPole and on Pong has those of
-RL Baselines3 Zoo, A2C makes five steps between two updates, DDPG, TD3 and SAC have two layers of 256 units and an
-update of 256 transitions for every step; everything else is as in the recipe. *Eager Keras* is a loop in the manner of
-the examples of keras.io (`benchmarks/eager_dqn.py`).
+RL Baselines3 Zoo, A2C makes five steps between two updates, or the recipe's 32, DDPG, TD3 and SAC have two layers of
+256 units and an update of 256 transitions for every step; everything else is as in the recipe. *Eager Keras* is a loop
+in the manner of the examples of keras.io (`benchmarks/eager_dqn.py`).
 
 `compiled_ppo_cartpole` plays in a world that is written in TensorFlow. Stable-Baselines3 and our `ppo_cartpole`, which
 stand beside it with the same settings, play in gymnasium's.""",
@@ -341,7 +341,7 @@ settings of RL Baselines3 Zoo, and plays on as well.""",
     "ceilings": (
         "Ceilings",
         "What the same machine does of the arithmetic of the Nature network, and of environments without a learner.",
-        ceilings, "", None,
+        lambda results: ceilings(of_one_machine("ceilings", results)), "", None,
     ),
     "growth": ("Growth", "What one call costs, against the size of what it is for.", growth, "growth.png", draw_growth),
     "memory": (
@@ -367,13 +367,27 @@ def is_whole(part, found):
     return wanted <= set(found) <= set(PARTS[part]) and all(len(of) >= rounds_of(part) for of in found.values())
 
 
+def machine_of(part):
+    """In words."""
+    machine = json.loads(file_of(part).read_text())["machine"]
+    return f"{machine['cores']} cores of an {machine['processor']}"
+
+
+def of_one_machine(part, results):
+    """The results that were measured on the machine of this part: a share mixes no two machines."""
+    return {other: of for other, of in results.items() if machine_of(other) == machine_of(part)}
+
+
 def about(results):
-    """How long each part took, the machines and the versions."""
-    found = [json.loads(file_of(part).read_text()) for part in results]
-    took = ", ".join(f"{part} {of['seconds'] / 60:.1f}" for part, of in zip(results, found, strict=True))
-    where = sorted({f"{of['machine']['cores']} cores of an {of['machine']['processor']}" for of in found})
-    versions = sorted({f"{k} {v}" for of in found for k, v in of["versions"].items()})
-    return f"Minutes of each part: {took}. Machine: {'; '.join(where)}. Versions: {', '.join(versions)}.\n"
+    """How long each part took, on which machine, and the versions."""
+    found = {part: json.loads(file_of(part).read_text()) for part in results}
+    lines = []
+    for machine in sorted({machine_of(part) for part in found}):
+        here = (part for part in found if machine_of(part) == machine)
+        took = ", ".join(f"{part} {found[part]['seconds'] / 60:.1f}" for part in here)
+        lines.append(f"Minutes of each part on {machine}: {took}.\n")
+    versions = sorted({f"{k} {v}" for of in found.values() for k, v in of["versions"].items()})
+    return "\n".join([*lines, f"Versions: {', '.join(versions)}.\n"])
 
 
 def sections(results):

@@ -97,6 +97,14 @@ def calls(tmp_path, monkeypatch):
     return calls
 
 
+def test_a_share_mixes_no_two_machines(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+    for part, processor in (("ceilings", "one"), ("train:sac_pendulum", "one"), ("train:ppo_atari", "other")):
+        bench.write_json(bench.file_of(part), {"machine": {"processor": processor, "cores": 2}})
+    results = {"ceilings": 1, "train:sac_pendulum": 2, "train:ppo_atari": 3}
+    assert bench.of_one_machine("ceilings", results) == {"ceilings": 1, "train:sac_pendulum": 2}
+
+
 def test_programs_take_turns_and_go_on_where_they_were_interrupted(calls):
     bench.measure("memory")
     assert calls == [("a", 1000), ("b", 1000), ("b", 1001), ("a", 1001), ("a", 1002), ("b", 1002)]
