@@ -28,8 +28,8 @@ Differs from the source in (book/a2c_cartpole.md):
 
     python recipes/a2c_cartpole.py
 
-Ten seeds, 100 greedy games each: mean 419.36, lowest 173.85, 7 at 500;
-31 s of training on one core of an AMD EPYC (book/results/bars.md)
+Ten seeds, 100 greedy games each: mean 500.00, lowest 500.00, 10 at 500;
+12 s of training on one core of an Intel(R) Xeon(R) Processor (book/results/bars.md)
 """
 
 from __future__ import annotations
