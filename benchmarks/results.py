@@ -98,6 +98,21 @@ GOALS = {
     "compiled_actor_critic_cartpole": ("compiled_actor_critic_cartpole", [], mean_score, 475, MANY),
     "compiled_ppo_cartpole": ("compiled_ppo_cartpole", [], mean_score, 475, MANY),
     "compiled_ppo_breakout": ("compiled_ppo_breakout", [], mean_score, 20, FEW),
+    "dqn_cartpole": ("dqn_cartpole", [], mean_score, 475, MANY),
+    "double_dqn_cartpole": ("double_dqn_cartpole", [], mean_score, 475, MANY),
+    "dueling_dqn_cartpole": ("dueling_dqn_cartpole", [], mean_score, 475, MANY),
+    "prioritized_dqn_cartpole": ("prioritized_dqn_cartpole", [], mean_score, 475, MANY),
+    "c51_cartpole": ("c51_cartpole", [], mean_score, 475, SOME),
+    "qr_dqn_cartpole": ("qr_dqn_cartpole", [], mean_score, 475, SOME),
+    "drqn_cartpole": ("drqn_cartpole", [], mean_score, 475, SOME),
+    "pqn_cartpole": ("pqn_cartpole", [], mean_score, 475, MANY),
+    "a2c_cartpole": ("a2c_cartpole", [], mean_score, 475, SOME),
+    "ppo_cartpole": ("ppo_cartpole", [], mean_score, 475, SOME),
+    "masked_ppo_gridworld": ("masked_ppo_gridworld", [], mean_score, -5, SOME),
+    "ppo_pendulum": ("ppo_pendulum", [], mean_score, -165, MANY),
+    "ddpg_pendulum": ("ddpg_pendulum", [], mean_score, -152, SOME),
+    "td3_pendulum": ("td3_pendulum", [], mean_score, -152, SOME),
+    "sac_pendulum": ("sac_pendulum", [], mean_score, -157, SOME),
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
@@ -132,6 +147,20 @@ BESIDE = {
     "compiled_actor_critic_cartpole": ("none", POLE),
     "compiled_ppo_cartpole": ("none", POLE),
     "compiled_ppo_breakout": ("none", "none found with sticky actions and games of at most 1,000 steps"),
+    **dict.fromkeys(
+        ("dqn_cartpole", "double_dqn_cartpole", "dueling_dqn_cartpole", "prioritized_dqn_cartpole", "c51_cartpole"),
+        ("none", POLE),
+    ),
+    "qr_dqn_cartpole": ("none", POLE),
+    "drqn_cartpole": ("none", "none found"),
+    "pqn_cartpole": ("none", POLE),
+    "a2c_cartpole": ("none", f"500, A2C in 500,000 steps, {ZOO}"),
+    "ppo_cartpole": ("none", f"500, PPO in 100,000 steps, {ZOO}"),
+    "masked_ppo_gridworld": ("none", "none found; the shortest ways take 3.03 steps on average"),
+    "ppo_pendulum": ("none", f"-172.2, PPO in 100,000 steps, {ZOO}"),
+    "ddpg_pendulum": ("none", f"-152, DDPG in 20,000 steps, {ZOO}"),
+    "td3_pendulum": ("none", f"-152, TD3 in 20,000 steps, {ZOO}"),
+    "sac_pendulum": ("none", f"-157, SAC in 20,000 steps, {ZOO}"),
     "nfq_gridworld": (f"{NEUROMATCH}: return -990 in 5 of 5 games, the goal is never reached", "none found"),
     "nfq_gridworld, obstacle": (f"{NEUROMATCH}: none printed", "none found"),
     "nfq_gridworld, random goal": (f"{NEUROMATCH}: none printed", "none found"),
@@ -214,14 +243,14 @@ Made by `python benchmarks/results.py`. Every run has the defaults of its recipe
 The seeds are those from 1000 on, which nothing was chosen on; while a recipe was written, it was tried on seeds from 0
 on. Numbers are the median over the seeds (lowest to highest). Training ends by the recipe's own rule, and what is
 measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process; other
-programs ran beside these runs, so they are up to twice what an idle machine takes. Each folder here has the runs of one
-name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
+programs ran beside some of these runs, so they are up to twice what an idle machine takes. Each folder here has the
+runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
 
 *The text* is the score that a text prints for its own program: *none printed* where it prints no score, *none* where
 none of the five texts has the program. *With all its settings* means the recipe with every setting as the text has it,
 measured here and reported on the recipe's page. *Best public* is the best score found that others publish for no more
-steps or games than ours. Where none was found, the score of the best policy stands there, if it is known. More public
-scores are in [bars.md](bars.md).
+steps or games than ours. Where none was found, the score of the best policy stands there, if it is known. Which
+recipe reaches which of them, in these and other worlds, is in [bars.md](bars.md).
 """
 COLUMNS = ("command", "measured", "median (lowest to highest)", "goal", "games", "steps", "training", "process")
 
@@ -297,7 +326,7 @@ SHORT = {
 ROW = re.compile(r"^\| `recipes/(\w+)\.py` \|(.*)\|[^|\n]*\|[^|\n]*\|$", re.MULTILINE)
 
 
-def syllabus(text, results, bars):
+def syllabus(text, results):
     """README with the last two columns of its table of recipes made anew: score and seconds over the seeds."""
 
     def row(mark):
@@ -307,9 +336,6 @@ def syllabus(text, results, bars):
             of, short = results[names[0]], SHORT[GOALS[names[0]][2]]
             score = short.format(in_short(of["value"]))
             took = duration(statistics.median(of["seconds"]))
-        elif runs := next((runs for name, runs in bars.items() if name.split(":")[1] == recipe), []):
-            score = f"return {in_short([run['score'] for run in runs])}"
-            took = duration(statistics.median(run["seconds"] for run in runs))
         elif (RESULTS / recipe / "pong.json").exists():  # by benchmarks/pong.py
             runs = next(iter(json.loads((RESULTS / recipe / "pong.json").read_text()).values()))
             score = f"return {in_short([run['score'] for run in runs])}"
@@ -367,11 +393,10 @@ def texts(results):
     machines = sorted({f"one core of {of['machine']['processor']}" for of in results.values()})
     versions = sorted({", ".join(f"{k} {v}" for k, v in of["versions"].items()) for of in results.values()})
     last = f"Machine: {'; '.join(machines)}. Versions: {'; '.join(versions)}.\n"
-    bars = json.loads((RESULTS / "bars.json").read_text())
     readme = ROOT / "README.md"
     found = {
         RESULTS / "README.md": f"{HEAD}\n{markdown(results)}\n\n{last}",
-        readme: syllabus(readme.read_text(), results, bars),
+        readme: syllabus(readme.read_text(), results),
     }
     for page in sorted((ROOT / "book").glob("*.md")):
         if MARKED.search(page.read_text()):

@@ -28,8 +28,9 @@ Differs from the source in (book/a2c_cartpole.md):
 
     python recipes/a2c_cartpole.py
 
-Ten seeds, 100 greedy games each: mean 500.00, lowest 500.00, 10 at 500;
-12 s of training on one core of an Intel(R) Xeon(R) Processor (book/results/bars.md)
+Five seeds, not measured:
+
+    figures
 """
 
 from __future__ import annotations

@@ -31,8 +31,9 @@ Differs from the source in (book/ddpg_pendulum.md):
 
     python recipes/ddpg_pendulum.py
 
-Ten seeds, 100 greedy games each: mean -150.17, lowest -158.65, 8 at -152 or more;
-18 s of training on one core of an AMD EPYC (book/results/bars.md)
+Five seeds, not measured:
+
+    figures
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ Differs from the source in (book/masked_ppo_gridworld.md):
 
     python recipes/masked_ppo_gridworld.py
 
-Ten seeds, 100 greedy games each: mean -3.85, lowest -4.14, 10 at -5 or more;
-32 s of training on one core of an AMD EPYC (book/results/bars.md)
+Five seeds, not measured:
+
+    figures
 """
 
 from __future__ import annotations

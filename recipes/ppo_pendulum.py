@@ -29,8 +29,9 @@ Differs from the source in (book/ppo_pendulum.md):
 
     python recipes/ppo_pendulum.py
 
-Ten seeds, 100 greedy games each: mean -160.02, lowest -174.00, 7 at -165 or more;
-7 s of training on one core of an AMD EPYC (book/results/bars.md)
+Five seeds, not measured:
+
+    figures
 """
 
 from __future__ import annotations
