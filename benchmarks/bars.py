@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -136,14 +138,21 @@ def measure(task, recipe, seed):
 
 def as_runs(of):
     """The runs of a recipe's defaults, as benchmarks/results.py has them, in the form of `one_run`."""
-    columns = zip(of["value"], of["steps"], of["seconds"], strict=True)
-    return [{"score": float(score), "steps": int(steps), "seconds": seconds} for score, steps, seconds in columns]
+    processor = of["machine"]["processor"]
+    columns = zip(of["value"], of["seconds"], strict=True)
+    return [{"score": float(score), "seconds": seconds, "processor": processor} for score, seconds in columns]
 
 
 def command(task, recipe):
     """What one types, without seed and folder."""
     flags = SETTINGS[task][recipe]
     return f"python recipes/{recipe}.py" + ("" if flags is None else f" --env_id={BARS[task][0]} {flags}".rstrip())
+
+
+def budget(task, recipe):
+    """The environment steps of the command of the task and the recipe."""
+    flag = re.search(r"--steps=(\d+)", command(task, recipe))
+    return int(flag[1]) if flag else signature(import_module(f"recipes.{recipe}").train).parameters["steps"].default
 
 
 def table(task, results):
@@ -206,9 +215,8 @@ def in_short(tasks):
         for recipe, runs in of.items():
             scores, seconds = [run["score"] for run in runs], np.median([run["seconds"] for run in runs])
             time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-            steps = int(float(f"{np.median([run['steps'] for run in runs]):.2g}"))
             score = f"{np.mean(scores):.2f}, {min(scores):.2f}"
-            lines.append(f"| {BARS[task][0]} | `{recipe}` | {steps:,} | {score} | {time} |")
+            lines.append(f"| {BARS[task][0]} | `{recipe}` | {budget(task, recipe):,} | {score} | {time} |")
     return "\n".join(lines)
 
 
@@ -226,7 +234,10 @@ def texts(results):
     for task, of in tasks.items():
         world, bar, source = BARS[task]
         commands = "\n".join(command(task, recipe) for recipe in of)
-        parts.append(f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n")
+        on = "; ".join(sorted({run["processor"] for runs in of.values() for run in runs}))
+        parts.append(
+            f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n\n{on}\n"
+        )
     found = {RESULTS / "bars.md": "\n".join(parts)}
     for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
         if IN_SHORT.search(page.read_text()):

@@ -1,7 +1,7 @@
 """Every recipe with its defaults over many seeds: does it reach its goal, after how many games, steps and seconds?
 
 30 seeds where training takes less than ten seconds, 10 where it takes longer, 5 where it takes minutes. They are the
-seeds from 1000 on, which nothing was chosen on. One run per core, each with one thread. A run stays in runs/results/,
+seeds from 1000 on, not used to choose settings. One run per core, each with one thread. A run stays in runs/results/,
 where a later start of this program finds it; one that was interrupted, or that is of another commit, begins anew.
 
 Writes into book/results/<name>/: runs.csv (seed, value, games, steps: the same whenever it is made again), times.json
@@ -240,7 +240,7 @@ def keep(name):
 HEAD = """# Results over many seeds
 
 Made by `python benchmarks/results.py`. Every run has the defaults of its recipe but for the flags shown, and one core.
-The seeds are those from 1000 on, which nothing was chosen on; while a recipe was written, it was tried on seeds from 0
+The seeds are those from 1000 on, not used to choose settings; while a recipe was written, it was tried on seeds from 0
 on. Numbers are the median over the seeds (lowest to highest). Training ends by the recipe's own rule, and what is
 measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process; other
 programs ran beside some of these runs, so they are up to twice what an idle machine takes. Each folder here has the

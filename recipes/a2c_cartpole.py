@@ -22,9 +22,9 @@ Differs from the source in (book/a2c_cartpole.md):
     rollout     32 steps                           5 steps
     network     one for the actor, one for the     shared but for the last layer
                 critic, two layers of 64 units
-    critic      its last layer begins at 0,        begins at random, no scale, weight 0.5
+    critic      its last layer begins at 0,        begins at random, no scale, no weight
                 times 100; weight of its loss 1e-4
-    optimizer   Adam, 1e-3, linearly to 0          RMSProp, its statistics shared by the threads
+    optimizer   Adam, 1e-3                         RMSProp, its statistics shared by the threads
 
     python recipes/a2c_cartpole.py
 

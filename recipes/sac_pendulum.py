@@ -33,7 +33,7 @@ Differs from the source in (book/sac_pendulum.md):
     gamma       0.98                                     0.99
     tau         0.01                                     0.005
     memory      20,000 steps                             1,000,000 steps
-    temperature its logarithm follows the slope          it follows the slope itself
+    temperature a step moves its logarithm               a step moves it
 
     python recipes/sac_pendulum.py
 
@@ -166,7 +166,7 @@ def make_update(
                 actor_loss = tf.reduce_mean(alpha * log_prob - lowest)
             slopes = tape.gradient(actor_loss, model.trainable_variables)
             # (6) Temperature.
-            surplus = -tf.reduce_mean(log_prob) - target_entropy  # of entropy: the slope in log alpha
+            surplus = -tf.reduce_mean(log_prob) - target_entropy  # of entropy, as slope in log alpha
             optimizer.apply([*slopes, surplus], policy_variables)
             # (7) Follow.
             follow(target_critic, critic)
