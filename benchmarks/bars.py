@@ -236,7 +236,7 @@ def texts(results):
         commands = "\n".join(command(task, recipe) for recipe in of)
         on = "; ".join(sorted({run["processor"] for runs in of.values() for run in runs}))
         parts.append(
-            f"## {world}: {bar}\n\nThe bar: {source}.\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n\n{on}\n"
+            f"## {world}: {bar}\n\nThe bar: {source}. On {on}:\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n"
         )
     found = {RESULTS / "bars.md": "\n".join(parts)}
     for page in (ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))):
