@@ -384,7 +384,7 @@ class Run:
 
     def _evaluate(self, model, moment, make_envs, episodes, epsilon):
         """`evaluate` for a model as it was at `moment`."""
-        seed = (self.arguments["seed"] + 2**29) % 2**30
+        seed = (2**29 + 10_000 * self.arguments["seed"]) % 2**30  # of the first game; runs of other seeds have others
         how = f"epsilon {epsilon}" if epsilon else "greedy"
         with contextlib.closing(make_envs(episodes)) as envs:
             act = make_greedy(model, epsilon, seed, envs.single_action_space)

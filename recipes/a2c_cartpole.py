@@ -28,9 +28,13 @@ Differs from the source in (book/a2c_cartpole.md):
 
     python recipes/a2c_cartpole.py
 
-Five seeds, not measured:
+10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500; 10 of 10 at 475 or more
+    games                            1,808 (1,672 to 2,222)
+    steps                            499,914 (498,812 to 500,088)
+    training                         13.57 (13.07 to 14.65) s
+    whole process                    18.03 (17.44 to 19.23) s
 """
 
 from __future__ import annotations

@@ -20,9 +20,13 @@ those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the pa
 
     python recipes/c51_cartpole.py
 
-Five seeds, not measured:
+10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500; 10 of 10 at 475 or more
+    games                            198 (192 to 226)
+    steps                            49,582 (47,586 to 49,928)
+    training                         15.89 (14.88 to 16.22) s
+    whole process                    20.87 (19.93 to 21.26) s
 """
 
 from __future__ import annotations

@@ -18,9 +18,13 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 
     python recipes/double_dqn_cartpole.py
 
-Five seeds, not measured:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (151.86 to 500); 25 of 30 at 475 or more
+    games                            231.5 (200 to 376)
+    steps                            49,670 (47,852 to 50,001)
+    training                         10.08 (8.963 to 10.77) s
+    whole process                    14.3 (12.9 to 15.34) s
 """
 
 from __future__ import annotations

@@ -27,9 +27,13 @@ Differs from the source in (book/dqn_cartpole.md):
 
     python recipes/dqn_cartpole.py
 
-Five seeds, not measured:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (177.51 to 500); 27 of 30 at 475 or more
+    games                            236 (206 to 371)
+    steps                            49,690 (48,327 to 50,003)
+    training                         9.111 (8.591 to 9.473) s
+    whole process                    13.44 (12.6 to 13.98) s
 """
 
 from __future__ import annotations

@@ -19,9 +19,13 @@ have a hidden layer each; here they share both layers, so that the network has t
 
     python recipes/dueling_dqn_cartpole.py
 
-Five seeds, not measured:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (143.05 to 500); 27 of 30 at 475 or more
+    games                            224 (201 to 373)
+    steps                            49,757 (47,340 to 50,005)
+    training                         11.1 (9.965 to 12.06) s
+    whole process                    15.83 (13.93 to 18.05) s
 """
 
 from __future__ import annotations

@@ -25,9 +25,13 @@ Differs from the source in (book/ppo_cartpole.md):
 
     python recipes/ppo_cartpole.py
 
-Five seeds, not measured:
+10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (182.42 to 500); 9 of 10 at 475 or more
+    games                            323 (303 to 441)
+    steps                            99,721 (99,146 to 100,272)
+    training                         8.082 (7.567 to 8.53) s
+    whole process                    12.93 (12.21 to 13.35) s
 """
 
 from __future__ import annotations

@@ -29,9 +29,13 @@ Differs from the source in (book/ppo_pendulum.md):
 
     python recipes/ppo_pendulum.py
 
-Five seeds, not measured:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  -175.385 (-595.622 to -165.203); 0 of 30 at -165 or more
+    games                            496
+    steps                            99,200
+    training                         9.342 (8.887 to 9.611) s
+    whole process                    14.71 (13.98 to 15.07) s
 """
 
 from __future__ import annotations

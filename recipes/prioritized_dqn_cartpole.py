@@ -21,9 +21,13 @@ Priorities change after a round of updates, not after each of its minibatches.
 
     python recipes/prioritized_dqn_cartpole.py
 
-Five seeds, not measured:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (355.39 to 500); 29 of 30 at 475 or more
+    games                            220 (186 to 291)
+    steps                            49,662 (48,094 to 50,006)
+    training                         11.49 (10.93 to 12.3) s
+    whole process                    16.59 (15.77 to 17.76) s
 """
 
 from __future__ import annotations

@@ -19,9 +19,13 @@ Source: Dabney, Rowland, Bellemare, Munos, Distributional Reinforcement Learning
 
     python recipes/qr_dqn_cartpole.py
 
-Five seeds, not measured:
+10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  500 (481.59 to 500); 10 of 10 at 475 or more
+    games                            258.5 (216 to 281)
+    steps                            49,550 (48,152 to 49,985)
+    training                         18.18 (16.85 to 18.86) s
+    whole process                    22.61 (21.81 to 23.42) s
 """
 
 from __future__ import annotations

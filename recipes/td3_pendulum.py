@@ -31,9 +31,13 @@ Differs from the source in (book/td3_pendulum.md):
 
     python recipes/td3_pendulum.py
 
-Five seeds, not measured:
+10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    figures
+    mean return of 100 greedy games  -157.8315 (-166.144 to -155.954); 0 of 10 at -152 or more
+    games                            96
+    steps                            19,200
+    training                         19.97 (19.23 to 21.34) s
+    whole process                    25.86 (25.2 to 27.61) s
 """
 
 from __future__ import annotations

@@ -349,6 +349,19 @@ def test_a_film_is_offered_of_what_has_pictures(env_id, pictures):
     assert has_pictures(env_id) == pictures
 
 
+def test_runs_of_neighbouring_seeds_are_evaluated_in_other_games(tmp_path, monkeypatch):
+    """A vector of N environments is reset with N seeds in a row; shared games would make all runs lucky together."""
+    played = []
+    monkeypatch.setattr("common.run.evaluate", lambda envs, act, seed, *_: played.extend(range(seed, seed + 1000)))
+    for seed in range(3):
+        run = new_run(tmp_path / str(seed), seed=seed)
+        run.begin(model=model_of(0), step=0)
+        with run:
+            pass
+        run.evaluate(OneStep, 1000)
+    assert len(played) == len({*played}) == 3000
+
+
 def test_no_games_are_no_evaluation(tmp_path):
     run = new_run(tmp_path)
     run.begin(model=model_of(0), step=0)
