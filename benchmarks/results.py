@@ -246,6 +246,10 @@ measured is apart from it. Seconds: of training, evaluations in between included
 programs ran beside some of these runs, so they are up to twice what an idle machine takes. Each folder here has the
 runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
 
+Returns of Pendulum depend on the start of a game: single games deviate by about 85, so means of 100 games by 8.5, even
+for the same policy. Half the seeds of a policy that reaches a goal exactly are below it. The mean over the seeds, in
+[bars.md](bars.md), says more there.
+
 *The text* is the score that a text prints for its own program: *none printed* where it prints no score, *none* where
 none of the five texts has the program. *With all its settings* means the recipe with every setting as the text has it,
 measured here and reported on the recipe's page. *Best public* is the best score found that others publish for no more

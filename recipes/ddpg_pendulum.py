@@ -33,11 +33,11 @@ Differs from the source in (book/ddpg_pendulum.md):
 
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -158.815 (-165.783 to -154.659); 0 of 10 at -152 or more
+    mean return of 100 greedy games  -150.0435 (-159.313 to -128.047); 5 of 10 at -152 or more
     games                            96
     steps                            19,200
-    training                         15.67 (15.36 to 16.48) s
-    whole process                    21.56 (21.05 to 22.6) s
+    training                         14.4 (13.78 to 16.55) s
+    whole process                    19.41 (18.78 to 22.14) s
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ Differs from the source in (book/ppo_pendulum.md):
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -175.385 (-595.622 to -165.203); 0 of 30 at -165 or more
+    mean return of 100 greedy games  -162.183 (-589.998 to -134.945); 18 of 30 at -165 or more
     games                            496
     steps                            99,200
-    training                         9.342 (8.887 to 9.611) s
-    whole process                    14.71 (13.98 to 15.07) s
+    training                         9.024 (8.164 to 10.18) s
+    whole process                    14.12 (13.03 to 16.15) s
 """
 
 from __future__ import annotations

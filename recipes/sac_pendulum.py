@@ -39,11 +39,11 @@ Differs from the source in (book/sac_pendulum.md):
 
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -157.0005 (-161.722 to -154.616); 5 of 10 at -157 or more
+    mean return of 100 greedy games  -148.1995 (-159.383 to -128.464); 8 of 10 at -157 or more
     games                            96
     steps                            19,200
-    training                         23.55 (22.9 to 24.28) s
-    whole process                    29.75 (29.02 to 30.53) s
+    training                         22.43 (20.91 to 22.7) s
+    whole process                    28.07 (26.36 to 28.61) s
 """
 
 from __future__ import annotations

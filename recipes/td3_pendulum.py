@@ -33,11 +33,11 @@ Differs from the source in (book/td3_pendulum.md):
 
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -157.8315 (-166.144 to -155.954); 0 of 10 at -152 or more
+    mean return of 100 greedy games  -149.0095 (-163.381 to -127.266); 5 of 10 at -152 or more
     games                            96
     steps                            19,200
-    training                         19.97 (19.23 to 21.34) s
-    whole process                    25.86 (25.2 to 27.61) s
+    training                         20.05 (19.13 to 21.19) s
+    whole process                    25.87 (24.67 to 27.26) s
 """
 
 from __future__ import annotations
