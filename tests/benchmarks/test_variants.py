@@ -57,6 +57,13 @@ def test_the_pages_are_what_the_results_say_and_these_are_of_all_seeds_and_of_co
         assert variants.table(results) in (RESULTS / recipe / "variants.md").read_text()
 
 
+@pytest.mark.parametrize("recipe", variants.VARIANTS)
+def test_every_page_has_a_place_for_its_table(recipe):
+    page = (ROOT / "book" / f"{recipe}.md").read_text()
+    runs = [{"score": 500.0, "steps_to_475": 1000}]
+    assert "| as it is | 1 of 1 |" in variants.with_table(page, recipe, {"as it is": runs})
+
+
 def test_a_table_by_hand():
     runs = [{"score": s, "steps_to_475": n} for s, n in ((500.0, 1000), (400.0, None), (500.0, 3000))]
     lines = variants.table({"as it is": runs, "worse": runs[1:2]}).splitlines()
