@@ -233,7 +233,7 @@ def texts(results):
     for task, of in tasks.items():
         world, bar, source = BARS[task]
         commands = "\n".join(command(task, recipe) for recipe in of)
-        on = "; ".join(sorted({run["processor"] for runs in of.values() for run in runs}))
+        on = "; ".join(sorted({run.get("processor", "an unknown processor") for runs in of.values() for run in runs}))
         parts.append(
             f"## {world}: {bar}\n\nThe bar: {source}. On {on}:\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n"
         )
