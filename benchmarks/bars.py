@@ -176,8 +176,9 @@ their raw figures are in `bars.json`; their settings were chosen on seeds from 1
 100,000 steps and MountainCar are of a time when neighbouring seeds played nearly the same 100 games, so the spread over
 the seeds is too small there.
 
-Seconds: of training, median; each run has one core, and two run at once; the first two on LunarLanderContinuous-v3
-shared one. Where other programs ran beside them they are more than an idle machine takes.
+Seconds: of training, median, with the evaluations in between for commands without flags; each run has one core, and two
+run at once; the first two on LunarLanderContinuous-v3 shared one. Where other programs ran beside them they are more
+than an idle machine takes.
 """
 
 
@@ -233,7 +234,9 @@ def texts(results):
     for task, of in tasks.items():
         world, bar, source = BARS[task]
         commands = "\n".join(command(task, recipe) for recipe in of)
-        on = "; ".join(sorted({run.get("processor", "an unknown processor") for runs in of.values() for run in runs}))
+        on = "; ".join(
+            sorted({run.get("processor", "a processor that was not noted") for runs in of.values() for run in runs})
+        )
         parts.append(
             f"## {world}: {bar}\n\nThe bar: {source}. On {on}:\n\n{table(task, of)}\n\n```bash\n{commands}\n```\n"
         )

@@ -47,7 +47,7 @@ SMALL = {
         )
     },
 }  # fmt: skip
-SEEDS = {"qr_dqn_cartpole": 1}  # of the others 0; here that one ends far below 500 (book/results/bars.md)
+SEEDS = {"qr_dqn_cartpole": 1}  # of the others 0; here that one ended far below 500
 # How a model is scored: share of random actions, and what differs from the environment it was trained in. Greedy games
 # of Pong differ in nothing but their idle frames.
 GREEDY = [(0.0, {})]

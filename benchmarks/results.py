@@ -242,9 +242,13 @@ HEAD = """# Results over many seeds
 Made by `python benchmarks/results.py`. Every run has the defaults of its recipe but for the flags shown, and one core.
 The seeds are those from 1000 on, not used to choose settings; while a recipe was written, it was tried on seeds from 0
 on. Numbers are the median over the seeds (lowest to highest). Training ends by the recipe's own rule, and what is
-measured is apart from it. Seconds: of training, evaluations in between included, then of the whole process; other
-programs ran beside some of these runs, so they are up to twice what an idle machine takes. Each folder here has the
-runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and the interquartile mean.
+measured is apart from it. Games and steps are those of finished games. Seconds: of training, evaluations in between
+included, then of the whole process; other programs ran beside some of these runs, so they are up to twice what an idle
+machine takes. Each folder here has the runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and
+the interquartile mean.
+
+All results but those of Pendulum are of a time when neighbouring seeds were evaluated in nearly the same 100 games, so
+the spread over their seeds is a little too small, and a repetition today plays other games.
 
 Returns of Pendulum depend on the start of a game: single games deviate by about 85, so means of 100 games by 8.5, even
 for the same policy. Half the seeds of a policy that reaches a goal exactly are below it. The mean over the seeds, in
@@ -420,7 +424,7 @@ def clean_tree():
 
 
 def run_all(*words):
-    """Run what is missing or named; exit code 1 if on some seed a goal was missed."""
+    """Run what is missing or named, and say where some seed missed its goal."""
     again = tuple(GOALS) if words == ("all",) else words
     if words == ("texts",):
         again, names = (), []
