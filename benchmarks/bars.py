@@ -100,7 +100,9 @@ SETTINGS = {
     "MountainCar-v0": {"c51_cartpole": f"{SWINGS} --learning_rate=1e-3 --v_min=-50 --v_max=0"},
     "LunarLander-v3": {"dqn_cartpole": LARGER},
     "LunarLander-v3-1M": {
-        "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01"
+        "pqn_cartpole": "--steps=1000000 --learning_rate_decay_steps=1000000 --epsilon_final=0.05 "
+        "--epsilon_decay_steps=200000 --hidden_units=128 --rollout_length=64 --epochs=4 --batch_size=64 --gamma=0.995",
+        "ppo_cartpole": f"{MILLION} --learning_rate=1e-3 --gamma=0.999 --gae_lambda=0.98 --entropy_weight=0.01",
     },
 }
 

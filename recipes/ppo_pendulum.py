@@ -26,6 +26,7 @@ Differs from the source in (book/ppo_pendulum.md):
     minibatch   64 of 2,048 steps of 16 games          64 of 2,048 steps of one game
     Adam        1e-3, linearly to 0                    3e-4
     gamma       0.97                                   0.99
+    lambda      0.9                                    0.95
 
     python recipes/ppo_pendulum.py
 
@@ -291,7 +292,7 @@ def train(
     epochs: Size = 10,
     batch_size: Size = 64,
     gamma: Probability = 0.97,
-    gae_lambda: Probability = 0.95,
+    gae_lambda: Probability = 0.9,
     normalize_advantage: bool = True,
     clip_range: Positive = 0.2,
     value_clip_range: NonNegative = 0.0,

@@ -81,7 +81,7 @@ def build_critic(obs_size, action_space, hidden_units, count):
     unit = keras.layers.Rescaling((1 / half).tolist(), (-middle / half).tolist())(action)  # [B, A], -1 to 1
     inputs = keras.layers.Concatenate()([obs, unit])
     hidden = [mlp(inputs, (hidden_units, hidden_units), activation="relu") for _ in range(count)]
-    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1)(h) for h in hidden])
+    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1, name=f"q_{i}")(h) for i, h in enumerate(hidden)])
     return keras.Model([obs, action], q, name="critic")
 
 
@@ -121,6 +121,7 @@ def make_update(
     """
     optimizer.build(model.trainable_variables)
     critic_optimizer.build(critic.trainable_variables)
+    first_critic = keras.Model(critic.input, critic.get_layer("q_0").output)
 
     def follow(target_network, network):
         for target, weight in zip(target_network.trainable_variables, network.trainable_variables, strict=True):
@@ -143,7 +144,7 @@ def make_update(
             if critic_optimizer.iterations % policy_delay == 0:
                 # (5) Climb.
                 with tf.GradientTape() as tape:
-                    actor_loss = -tf.reduce_mean(critic([obs[k], model(obs[k])])[:, 0])
+                    actor_loss = -tf.reduce_mean(first_critic([obs[k], model(obs[k])]))
                 optimizer.apply(tape.gradient(actor_loss, model.trainable_variables), model.trainable_variables)
                 # (6) Follow.
                 follow(target_critic, critic)

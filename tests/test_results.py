@@ -38,10 +38,11 @@ def test_all_results_are_there_of_as_many_seeds_as_they_should_be_and_of_a_commi
         assert (RESULTS / results.folder_of(name) / "seeds.png").exists()
 
 
-# Double DQN collapses on some seeds, and PPO does not learn to swing up on some. On Pendulum the starts of 100 games
-# alone scatter their mean by 8.5, which is more than the best policy is above the goals: the next test takes all seeds.
-UNSTEADY = {"double_dqn_cartpole": 0.8, "ppo_pendulum": 0.5}
-NOISY = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum"}
+# Double DQN collapses on some seeds, and PPO with lambda 0.95 does not learn to swing up on some. The starts of 100
+# games of Pendulum scatter their mean by 8.5, which is more than the best policy is above the goals: the next test
+# takes all seeds.
+UNSTEADY = {"double_dqn_cartpole": 0.8, "ppo_pendulum, lambda 0.95": 0.5}
+NOISY = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum", "ppo_pendulum"}
 
 
 @pytest.mark.parametrize("name", [name for name in results.GOALS if name not in NOISY])
