@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 IMPORT = "from common.networks import mlp"
 # recipe → seeds
 SEEDS = {
-    "dqn_cartpole": 5, "a2c_cartpole": 5, "ppo_cartpole": 10, "compiled_actor_critic_cartpole": 10,
+    "dqn_cartpole": 10, "a2c_cartpole": 5, "ppo_cartpole": 10, "compiled_actor_critic_cartpole": 10,
     "reinforce_dropout_cartpole": 5, "actor_critic_two_networks": 5,
 }  # fmt: skip
 # recipe → name → flags, piece of the recipe → its replacement
@@ -51,6 +51,9 @@ VARIANTS = {
         "1 reward before the bootstrap": ("--n_step=1", {}),
         "a memory of 100,000 steps": ("--buffer_size=100000", {}),
         "a constant learning rate": ("--learning_rate_decay_steps=1000000000", {}),
+        "minibatches of 128": ("--batch_size=128", {}),
+        "256 units in each layer": ("--hidden_units=256", {}),
+        "gamma 0.98": ("--gamma=0.98", {}),
     },
     "a2c_cartpole": {
         "as it is": ("", {}),
