@@ -36,8 +36,8 @@ Differs from the source in (book/td3_pendulum.md):
     mean return of 100 greedy games  -149.0095 (-163.381 to -127.266); 5 of 10 at -152 or more
     games                            96
     steps                            19,200
-    training                         20.05 (19.13 to 21.19) s
-    whole process                    25.87 (24.67 to 27.26) s
+    training                         16.7 (16.33 to 17.28) s
+    whole process                    21.78 (21.32 to 22.4) s
 """
 
 from __future__ import annotations
