@@ -17,6 +17,7 @@ import numpy as np
 
 from common.files import read_episodes
 from common.lazy import keras, tf
+from common.machine import dtype_of
 from common.replay import FrameReplayBuffer, PrioritizedFrameReplayBuffer, PrioritizedReplayBuffer, ReplayBuffer
 from envs.atari import make_atari
 from envs.checked import make_vec
@@ -59,7 +60,7 @@ def product(dtype, n=2048):
 
 def forward(precision, count):
     """A forward pass of the Nature network on so many observations."""
-    network = ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", False, precision)
+    network = ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", False, dtype_of(precision))
     call, obs = tf.function(lambda obs: network(obs)), screens(count)
     return per_second(lambda: call(obs)[1][0, 0].numpy()) * count * FORWARD / 1e9
 
@@ -75,7 +76,7 @@ def dqn_update(batch_size=32):
 
 def ppo_update(precision, batch_size=64, minibatches=8, num_envs=8):
     """Updates of ppo_atari, as many as one rollout has minibatches."""
-    model = ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", True, precision)
+    model = ppo_atari.build_actor_critic(SCREEN, ACTIONS, "nature", True, dtype_of(precision))
     optimizer = keras.optimizers.Adam(1e-4, global_clipnorm=0.5)
     update = ppo_atari.make_update(model, optimizer, 0.99, 0.95, 0.1, 0.0, 0.5, 0.01, True, 0.0)
     steps = batch_size * minibatches // num_envs

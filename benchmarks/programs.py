@@ -132,6 +132,7 @@ TRAIN = {
     "sac_pendulum": with_eight_and_with_one(),
     "dqn_atari": {
         "ours": (ours, 3_000, {**PONG, "episodes": 16}),
+        "ours, bfloat16": (ours, 3_000, {**PONG, "episodes": 16, "precision": "bfloat16"}),
         THEIRS: (stable_baselines3, 2_000, {**PONG, "steps": 5_000, "train_interval": 8, "updates": 2}),
         f"{THEIRS}, 1 environment": (stable_baselines3, 2_000, {**PONG, "steps": 5_000, "num_envs": 1, "updates": 1}),
         "eager Keras, 1 environment": (eager, 100, {"steps": 500}),

@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from common.cli import UsageError
+
 CODE = ("recipes", "common", "envs")  # what a run executes
 PACKAGES = ("tensorflow", "keras", "gymnasium", "ale-py", "numpy")
 
@@ -60,3 +62,19 @@ def has_bfloat16():
     from common.lazy import tf  # only where the processor cannot, because importing it takes seconds
 
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def dtype_of(precision):
+    """Keras's name of the precision of a layer's multiplications; its weights are float32 in both.
+
+    Args:
+        precision: "float32", or "bfloat16" where this machine has instructions for it.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if precision == "bfloat16" and not has_bfloat16():
+        raise UsageError(
+            "--precision=bfloat16: this machine is not known to have instructions for it; leave the flag out"
+        )
+    return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]

@@ -28,19 +28,22 @@ def mlp(inputs, units=(64, 64), activation="tanh", normalize=False):
     return x
 
 
-def nature_cnn(inputs):
+def nature_cnn(inputs, dtype="float32"):
     """The convolutional trunk of Mnih et al. 2015 (Nature 518:529), scaling of the pixels included.
 
     Args:
         inputs: Keras tensor of bytes, [B, stack, height, width], as gymnasium and ALE deliver frames; 36 x 36 at least.
+        dtype: of every layer; mixed_bfloat16 multiplies in bfloat16 and keeps the weights in float32.
 
     Returns:
         Keras tensor, [B, 512].
     """
-    x = keras.layers.Rescaling(1 / 255)(inputs)  # before Permute: moving floats is faster than moving bytes
-    x = keras.layers.Permute((2, 3, 1))(x)  # TensorFlow convolves channels last on a CPU
-    x = keras.layers.Conv2D(32, 8, strides=4, activation="relu")(x)
-    x = keras.layers.Conv2D(64, 4, strides=2, activation="relu")(x)
-    x = keras.layers.Conv2D(64, 3, activation="relu")(x)
-    x = keras.layers.Flatten()(x)
-    return keras.layers.Dense(512, activation="relu")(x)
+    x = keras.layers.Rescaling(1 / 255, dtype=dtype)(
+        inputs
+    )  # before Permute: moving floats is faster than moving bytes
+    x = keras.layers.Permute((2, 3, 1), dtype=dtype)(x)  # TensorFlow convolves channels last on a CPU
+    x = keras.layers.Conv2D(32, 8, strides=4, activation="relu", dtype=dtype)(x)
+    x = keras.layers.Conv2D(64, 4, strides=2, activation="relu", dtype=dtype)(x)
+    x = keras.layers.Conv2D(64, 3, activation="relu", dtype=dtype)(x)
+    x = keras.layers.Flatten(dtype=dtype)(x)
+    return keras.layers.Dense(512, activation="relu", dtype=dtype)(x)

@@ -51,6 +51,7 @@ import numpy as np
 from common.cli import Count, Natural, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
 from common.losses import huber
+from common.machine import dtype_of
 from common.networks import nature_cnn
 from common.plots import save_image
 from common.replay import FrameReplayBuffer
@@ -60,10 +61,10 @@ from envs.atari import atari_settings, make_atari
 COLUMNS = ("epsilon", "mean_max_q", "mean_loss")  # of episodes.csv
 
 
-def build_q_network(obs_shape, num_actions):
-    """The Nature network: bytes [B, stack, height, width] → q of every action, [B, A]."""
+def build_q_network(obs_shape, num_actions, dtype="float32"):
+    """The Nature network: bytes [B, stack, height, width] → q of every action, [B, A] float32."""
     frames = keras.Input(obs_shape, dtype="uint8")
-    q = keras.layers.Dense(num_actions, name="q")(nature_cnn(frames))
+    q = keras.layers.Dense(num_actions, name="q")(nature_cnn(frames, dtype))
     return keras.Model(frames, q, name="q_network")
 
 
@@ -133,6 +134,7 @@ def train(
     sticky_actions: Probability = 0.0,
     life_loss: bool = True,
     noop_max: Natural = 30,
+    precision: Literal["float32", "bfloat16"] = "float32",
     optimizer: Literal["adam", "rmsprop"] = "adam",
     learning_rate: Positive = 1e-4,
     buffer_size: Count = 100_000,
@@ -165,6 +167,7 @@ def train(
         sticky_actions: probability that the emulator repeats the last action; Nature has 0, gymnasium's v5 ids 0.25.
         life_loss: learn from a lost life as if the game had terminated; games still continue to their end.
         noop_max: a game starts after 0 to noop_max - 1 idle frames.
+        precision: float32, or bfloat16 for the trunk's multiplications where the machine has instructions for them.
         optimizer: adam or rmsprop.
         learning_rate: learning rate of the optimizer.
         buffer_size: capacity of the replay memory, in steps.
@@ -196,7 +199,8 @@ def train(
     memory = FrameReplayBuffer(buffer_size, num_envs, obs_shape[1:], obs_shape[0], n_step, gamma)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model, target_model = (build_q_network(obs_shape, num_actions) for _ in range(2))
+    shape = obs_shape, num_actions, dtype_of(precision)
+    model, target_model = (build_q_network(*shape) for _ in range(2))
     target_model.set_weights(model.get_weights())
     opt = build_optimizer(optimizer, learning_rate)
     act, update = make_act(model), make_update(model, target_model, opt)

@@ -45,7 +45,7 @@ import numpy as np
 
 from common.cli import Count, Natural, NonNegative, Positive, Probability, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
-from common.machine import has_bfloat16
+from common.machine import dtype_of
 from common.run import Run, finite
 from envs.atari import atari_settings, make_atari
 
@@ -56,9 +56,8 @@ NETWORKS = {  # name → (filters, size, stride) of each convolution, and the un
 }
 
 
-def build_actor_critic(obs_shape, num_actions, network, orthogonal, precision):
+def build_actor_critic(obs_shape, num_actions, network, orthogonal, dtype):
     """One trunk for both: bytes [B, stack, height, width] → logits [B, A], value [B, 1]."""
-    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]  # the weights are float32 in both
 
     def weights(gain, dtype=dtype):
         initial = keras.initializers.Orthogonal(gain) if orthogonal else "glorot_uniform"
@@ -287,16 +286,13 @@ def train(
     rows = np.arange(rollout_length * num_envs)
     if len(rows) % batch_size:
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
-    if precision == "bfloat16" and not has_bfloat16():
-        raise UsageError(
-            "--precision=bfloat16: this machine is not known to have instructions for it; leave the flag out"
-        )
+    dtype = dtype_of(precision)
     envs = make_atari(env_id, num_envs, run.env_kwargs, life_loss=life_loss)
     make_envs = partial(make_atari, env_id, env_kwargs=run.env_kwargs, life_loss=False)
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     obs_space, num_actions = envs.single_observation_space, int(envs.single_action_space.n)
-    model = build_actor_critic(obs_space.shape, num_actions, network, orthogonal, precision)
+    model = build_actor_critic(obs_space.shape, num_actions, network, orthogonal, dtype)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=adam_epsilon, global_clipnorm=max_gradient_norm)
     act = make_act(model, rng)
     update = make_update(

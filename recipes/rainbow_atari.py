@@ -59,6 +59,7 @@ import numpy as np
 from common.cli import Count, Natural, Positive, Probability, Range, Seed, Size, UsageError, strict, validated
 from common.lazy import keras, tf
 from common.losses import huber
+from common.machine import dtype_of
 from common.networks import nature_cnn
 from common.plots import save_image
 from common.replay import PrioritizedFrameReplayBuffer
@@ -70,7 +71,7 @@ Atoms = Annotated[int, Range(2, 201)]  # two have a distance; the projection com
 Limit = Annotated[float, Range(1e-3, 1e6)]
 
 
-def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.0):
+def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.0, dtype="float32"):
     """The Nature network with Rainbow's head, of plain layers.
 
     Args:
@@ -79,6 +80,7 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
         support: [K] the returns z whose probabilities the network gives; None for one value per action, K = 1.
         dueling: whether the head has a value besides the advantages.
         sigma: deviation of a weight's noise at the start, times the square root of 512; 0 for a head without noise.
+        dtype: of the trunk's layers.
 
     Returns:
         keras.Model: bytes [B, stack, height, width] → q [B, A], logits [B, A, K] (for K = 1 these are q), and with
@@ -86,7 +88,7 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
     """
     atoms = 1 if support is None else len(support)
     frames = keras.Input(obs_shape, dtype="uint8")
-    features = nature_cnn(frames)  # [B, 512]
+    features = nature_cnn(frames, dtype)  # [B, 512]
     bound = features.shape[-1] ** -0.5
     start = keras.initializers.RandomUniform(-bound, bound) if sigma else "glorot_uniform"
     units = (num_actions + dueling) * atoms
@@ -258,6 +260,7 @@ def train(
     atoms: Atoms = 51,
     v_max: Limit = 10.0,
     sigma: Positive = 0.5,
+    precision: Literal["float32", "bfloat16"] = "float32",
     optimizer: Literal["adam", "rmsprop"] = "adam",
     learning_rate: Positive = 1e-4,
     buffer_size: Count = 100_000,
@@ -301,6 +304,7 @@ def train(
         atoms: returns whose probabilities the network gives, if distributional.
         v_max: the largest of these returns; the smallest is -v_max.
         sigma: deviation of a weight's noise at the start, times the square root of 512, the inputs of the head.
+        precision: float32, or bfloat16 for the trunk's multiplications where the machine has instructions for them.
         optimizer: adam or rmsprop.
         learning_rate: learning rate of the optimizer.
         buffer_size: capacity of the replay memory, in steps.
@@ -336,7 +340,8 @@ def train(
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     support = np.linspace(-v_max, v_max, atoms, dtype=np.float32) if distributional else None
-    model, target_model = (build_q_network(obs_shape, num_actions, support, dueling, noisy * sigma) for _ in range(2))
+    shape = obs_shape, num_actions, support, dueling, noisy * sigma, dtype_of(precision)
+    model, target_model = (build_q_network(*shape) for _ in range(2))
     target_model.set_weights(model.get_weights())
     opt = build_optimizer(optimizer, learning_rate)
     act, update = make_act(model), make_update(model, target_model, opt, support, double)

@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
-from common import checkpoint, run
+from common import checkpoint, machine, run
 from common.cli import UsageError
 from common.files import read_episodes
 from common.lazy import keras, tf
 from envs.atari import make_atari
-from recipes import dqn_atari
+from recipes import dqn_atari, rainbow_atari
 from recipes.dqn_atari import (
     build_optimizer,
     build_q_network,
@@ -78,6 +79,29 @@ def batch(seed, rows=4):
         np.full(rows, 0.9, np.float32),
         frames(),
     )
+
+
+@pytest.mark.parametrize("network", [dqn_atari.build_q_network, partial(rainbow_atari.build_q_network, sigma=0.5)])
+def test_bfloat16_is_for_the_trunk_and_the_weights_are_float32_in_both(network):
+    keras.utils.set_random_seed(0)
+    exact, coarse = network((4, 36, 36), 3), network((4, 36, 36), 3, dtype="mixed_bfloat16")
+    coarse.set_weights(exact.get_weights())
+    obs = np.random.default_rng(0).integers(0, 256, (5, 4, 36, 36), dtype=np.uint8)
+    (q, *_), (other, *_) = ([*model(obs)] if len(model.outputs) > 1 else [model(obs)] for model in (exact, coarse))
+    assert q.dtype == other.dtype == "float32" and {w.dtype for w in coarse.weights} == {"float32"}
+    np.testing.assert_allclose(q, other, atol=0.02 * np.ptp(q))
+    assert not np.array_equal(q, other)
+    layers = [(layer.name.split("_")[0], layer.compute_dtype) for layer in coarse.layers if layer.weights]
+    assert {dtype for name, dtype in layers if name in ("conv2d", "dense")} == {"bfloat16"}
+    assert {dtype for name, dtype in layers if name not in ("conv2d", "dense")} == {"float32"}
+
+
+@pytest.mark.parametrize("recipe", [dqn_atari, rainbow_atari])
+def test_bfloat16_is_refused_where_the_machine_has_none(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    with pytest.raises(UsageError, match="^--precision=bfloat16: this machine"):
+        recipe.train(precision="bfloat16", logdir=str(tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_trace_each_and_a_falling_loss():

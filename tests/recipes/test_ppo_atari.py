@@ -18,7 +18,7 @@ from test_a2c_cartpole import linear, rollout
 from test_ppo_cartpole import SETTINGS, TWO_STEPS
 from test_ppo_cartpole import updated as updated_cartpole
 
-from common import run
+from common import machine, run
 from common.cli import UsageError, strict
 from common.files import read_csv, read_episodes
 from common.lazy import keras, tf
@@ -77,11 +77,11 @@ def rounds(monkeypatch):
 
 
 @pytest.mark.parametrize("network", recipe.NETWORKS)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_shapes_names_and_precision(network, precision):
+@pytest.mark.parametrize(("dtype", "computed"), [("float32", "float32"), ("mixed_bfloat16", "bfloat16")])
+def test_shapes_names_and_precision(network, dtype, computed):
     """On the smallest picture that envs/atari.py accepts; logits nearly 0 at first, so that all actions are tried."""
     keras.utils.set_random_seed(0)
-    model = recipe.build_actor_critic((4, 36, 36), 3, network, True, precision)
+    model = recipe.build_actor_critic((4, 36, 36), 3, network, True, dtype)
     logits, value = model(np.random.default_rng(0).integers(0, 256, (5, 4, 36, 36), dtype=np.uint8))
     assert logits.shape == (5, 3) and value.shape == (5, 1) and logits.dtype == value.dtype == "float32"
     assert model.name == "actor_critic" and abs(logits.numpy()).max() < 0.05 < abs(value.numpy()).max()
@@ -89,7 +89,7 @@ def test_shapes_names_and_precision(network, precision):
     assert {weight.dtype for weight in model.weights} == {"float32"}
     *trunk, actor, critic = model.layers[1:]
     assert (actor.name, critic.name) == ("logits", "value") and actor.compute_dtype == critic.compute_dtype == "float32"
-    assert {(layer.compute_dtype, layer.output.dtype) for layer in trunk} == {(precision, precision)}
+    assert {(layer.compute_dtype, layer.output.dtype) for layer in trunk} == {(computed, computed)}
 
 
 def test_the_small_network_has_a_third_of_the_products():
@@ -263,11 +263,11 @@ def test_the_flags_reach_the_network_the_update_and_the_optimizer(rounds, tmp_pa
     }  # fmt: skip
     reached, build = [], recipe.build_actor_critic
     monkeypatch.setattr(recipe, "build_actor_critic", lambda *args: reached.append(args) or build(*args))
-    monkeypatch.setattr(recipe, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
     changes = {"adam_epsilon": 1e-3, "max_gradient_norm": 0.25, "learning_rate": 0.1, "learning_rate_decay_steps": 42}
     model = {"network": "small", "precision": "bfloat16", "orthogonal": False}
     recipe.train(**{**TINY, **changes, **settings, **model}, steps=40, logdir=str(tmp_path / "run"))
-    assert reached == [((4, 36, 36), 2, "small", False, "bfloat16")]
+    assert reached == [((4, 36, 36), 2, "small", False, "mixed_bfloat16")]
     optimizer = rounds[0].optimizer
     assert settings.items() <= rounds[0].settings.items()
     assert (optimizer.epsilon, optimizer.global_clipnorm, optimizer.clipnorm) == (1e-3, 0.25, None)
@@ -414,7 +414,7 @@ def test_the_folder_of_a_run_its_networks_elsewhere_and_its_continuation(tmp_pat
     }  # fmt: skip
     obs = np.random.default_rng(0).integers(0, 256, (5, 4, 84, 84), dtype=np.uint8)
     np.save(tmp_path / "obs.npy", obs)
-    recipe.build_actor_critic((4, 84, 84), 2, "nature", True, "bfloat16").save(tmp_path / "other.keras")
+    recipe.build_actor_critic((4, 84, 84), 2, "nature", True, "mixed_bfloat16").save(tmp_path / "other.keras")
     code = """
 import sys
 sys.modules.update(common=None, envs=None, recipes=None)  # importing one of them would fail
@@ -436,7 +436,7 @@ np.savez("found.npz", *(x for path in sys.argv[1:] for x in keras.models.load_mo
 
 
 def test_bfloat16_is_refused_where_the_machine_has_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recipe, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
     monkeypatch.delattr(recipe, "make_atari")  # it does not come so far
     with pytest.raises(SystemExit) as stop:
         strict(recipe.train, ["--precision=bfloat16", f"--logdir={tmp_path / 'run'}"])()
