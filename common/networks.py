@@ -38,9 +38,7 @@ def nature_cnn(inputs, dtype="float32"):
     Returns:
         Keras tensor, [B, 512].
     """
-    x = keras.layers.Rescaling(1 / 255, dtype=dtype)(
-        inputs
-    )  # before Permute: moving floats is faster than moving bytes
+    x = keras.layers.Rescaling(1 / 255, dtype=dtype)(inputs)  # before Permute, which moves floats faster than bytes
     x = keras.layers.Permute((2, 3, 1), dtype=dtype)(x)  # TensorFlow convolves channels last on a CPU
     x = keras.layers.Conv2D(32, 8, strides=4, activation="relu", dtype=dtype)(x)
     x = keras.layers.Conv2D(64, 4, strides=2, activation="relu", dtype=dtype)(x)

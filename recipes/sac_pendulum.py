@@ -94,7 +94,7 @@ def build_critic(obs_size, action_space, hidden_units, count):
     unit = keras.layers.Rescaling((1 / half).tolist(), (-middle / half).tolist())(action)  # [B, A], -1 to 1
     inputs = keras.layers.Concatenate()([obs, unit])
     hidden = [mlp(inputs, (hidden_units, hidden_units), activation="relu") for _ in range(count)]
-    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1, name=f"q_{i}")(h) for i, h in enumerate(hidden)])
+    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1, name=f"q_{i}")(h) for i, h in enumerate(hidden, 1)])
     return keras.Model([obs, action], q, name="critic")
 
 

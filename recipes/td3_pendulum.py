@@ -81,7 +81,7 @@ def build_critic(obs_size, action_space, hidden_units, count):
     unit = keras.layers.Rescaling((1 / half).tolist(), (-middle / half).tolist())(action)  # [B, A], -1 to 1
     inputs = keras.layers.Concatenate()([obs, unit])
     hidden = [mlp(inputs, (hidden_units, hidden_units), activation="relu") for _ in range(count)]
-    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1, name=f"q_{i}")(h) for i, h in enumerate(hidden)])
+    q = keras.layers.Concatenate(name="q")([keras.layers.Dense(1, name=f"q_{i}")(h) for i, h in enumerate(hidden, 1)])
     return keras.Model([obs, action], q, name="critic")
 
 
@@ -121,7 +121,7 @@ def make_update(
     """
     optimizer.build(model.trainable_variables)
     critic_optimizer.build(critic.trainable_variables)
-    first_critic = keras.Model(critic.input, critic.get_layer("q_0").output)
+    first_critic = keras.Model(critic.input, critic.get_layer("q_1").output)
 
     def follow(target_network, network):
         for target, weight in zip(target_network.trainable_variables, network.trainable_variables, strict=True):
