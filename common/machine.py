@@ -70,6 +70,9 @@ def dtype_of(precision):
     Args:
         precision: "float32", or "bfloat16" where this machine has instructions for it.
 
+    Returns:
+        "float32" or "mixed_bfloat16".
+
     Raises:
         UsageError: it has none.
     """

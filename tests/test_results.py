@@ -41,8 +41,8 @@ def test_all_results_are_there_of_as_many_seeds_as_they_should_be_and_of_a_commi
 # Double DQN collapses on some seeds, and PPO with lambda 0.95 does not learn to swing up on some. The starts of 100
 # games of Pendulum scatter their mean by 8.5, which is more than the best policy is above the goals: the next test
 # takes all seeds.
-UNSTEADY = {"double_dqn_cartpole": 0.8, "ppo_pendulum, lambda 0.95": 0.5}
-NOISY = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum", "ppo_pendulum"}
+UNSTEADY = {"double_dqn_cartpole": 0.8, "ppo_pendulum": 0.5, "ppo_pendulum, lambda 0.95": 0.5}
+NOISY = {"ddpg_pendulum", "td3_pendulum", "sac_pendulum"}
 
 
 @pytest.mark.parametrize("name", [name for name in results.GOALS if name not in NOISY])
@@ -50,9 +50,14 @@ def test_nine_of_ten_seeds_reach_the_goal(name):
     assert np.mean(FOUND[name]["value"] >= results.GOALS[name][3]) >= UNSTEADY.get(name, 0.9)
 
 
-@pytest.mark.parametrize("name", sorted(NOISY))
+@pytest.mark.parametrize("name", sorted({*NOISY, "ppo_pendulum"}))
 def test_the_mean_of_all_games_reaches_the_goal_where_single_seeds_are_noise(name):
     assert np.mean(FOUND[name]["value"]) >= results.GOALS[name][3]
+
+
+def test_ppo_learns_to_swing_up_on_every_seed_and_with_lambda_0_95_it_does_not():
+    """A policy that swings up earns about -160, and one that does not far less than -300."""
+    assert FOUND["ppo_pendulum"]["value"].min() > -300 > FOUND["ppo_pendulum, lambda 0.95"]["value"].min()
 
 
 def test_every_quick_recipe_and_its_page_show_their_results():
