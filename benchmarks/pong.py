@@ -1,19 +1,20 @@
-"""Minutes to Pong: `recipes/ppo_atari.py` with each network and precision, on one core or on two.
+"""Minutes to Pong: PPO with each network and precision, and DQN against Rainbow, on one core or on two.
 
-Two rules, both on the games of training, whose actions are sampled: when the mean of the last 20 games is 18, and when
-that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 greedy games at the end.
-Other settings were tried on seed 100 (book/results/ppo_atari/log.md); the seeds here are those from 1000 on.
+Two rules, both on the games of training, whose actions are sampled or at times random: when the mean of the last 20
+games is 18, and when that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 games
+at the end. PPO's settings were tried on seed 100 (book/results/ppo_atari/log.md); the seeds here are from 1000 on.
 
-Writes book/results/ppo_atari/pong.json after every run, and at the end pong.png, the table in the recipe's page and a
-line of its docstring. What is in the JSON file already is not run again. Refuses a tree with changes that no commit
-holds.
+Writes book/results/<recipe>/pong.json after every run, and at the end pong.png, the tables in the pages and a line of
+PPO's docstring. What is in a JSON file already is not run again. Refuses a tree with changes that no commit holds.
 
-    python benchmarks/pong.py [--only="small bfloat16"]
-    python benchmarks/pong.py --only=texts    # from the runs that there are
+    python benchmarks/pong.py [dqn_atari rainbow_atari]
+    python benchmarks/pong.py texts    # from the runs that there are
 """
 
+import itertools
 import json
 import math
+import operator
 import os
 import queue
 import re
@@ -32,13 +33,18 @@ from common.files import read_episodes, write_json, write_text
 from common.plots import at_points, plot_runs, smoothed
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "book" / "results" / "ppo_atari"
-PAGE, RECIPE = ROOT / "book" / "ppo_atari.md", ROOT / "recipes" / "ppo_atari.py"
-# name → (flags, cores of a run, seeds)
+RESULTS, BOOK, RECIPES = ROOT / "book" / "results", ROOT / "book", ROOT / "recipes"
+OFF_POLICY = "--episodes=380 --learning_rate=2e-4 --train_interval=8 --precision=bfloat16"
+DQN = f"{OFF_POLICY} --n_step=3 --epsilon_decay_steps=150000"
+# recipe → name → (flags, cores of a run, seeds)
 SETTINGS = {
-    "small bfloat16": ("--network=small --precision=bfloat16", 1, 5),
-    "small float32": ("--network=small", 1, 1),
-    "nature bfloat16": ("--precision=bfloat16", 2, 5),
+    "ppo_atari": {
+        "small bfloat16": ("--network=small --precision=bfloat16", 1, 5),
+        "small float32": ("--network=small", 1, 1),
+        "nature bfloat16": ("--precision=bfloat16", 2, 5),
+    },
+    "dqn_atari": {"DQN": (DQN, 1, 3)},
+    "rainbow_atari": {"Rainbow": (OFF_POLICY, 1, 3)},
 }
 
 
@@ -53,12 +59,12 @@ def moment(episodes, games, goal):
     return episodes["seconds"][last] / 60, int(episodes["step"][last])
 
 
-def measure(name, seed, free):
+def measure(recipe, name, seed, free):
     """One run, in runs/pong/, on cores of the queue `free`; one that was interrupted goes on."""
-    flags, count, _ = SETTINGS[name]
+    flags, count, _ = SETTINGS[recipe][name]
     cores = [free.get() for _ in range(count)]
     run = ROOT / "runs" / "pong" / name.replace(" ", "_") / str(seed)
-    words = [sys.executable, str(ROOT / "recipes" / "ppo_atari.py"), *flags.split(), "--eval_interval=0"]
+    words = [sys.executable, str(RECIPES / f"{recipe}.py"), *flags.split(), "--eval_interval=0"]
     words += ["--eval_episodes=100", f"--seed={seed}", f"--logdir={run}", f"--resume={(run / 'config.json').exists()}"]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(count))
     environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
@@ -90,17 +96,19 @@ def spread(values, digits):
 
 
 def table(results):
-    """Markdown, one row for each setting."""
+    """Markdown, one row for each of these settings."""
+    settings = {name: of for recipe in SETTINGS.values() for name, of in recipe.items()}
     lines = [
-        "| flags | cores | seeds | 20 games at 18: minutes | steps | 100 games above 18: minutes | all steps: minutes "
-        "| steps/s | 100 greedy games |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | flags | cores | seeds | 20 games at 18: minutes | steps | 100 games above 18: minutes | all steps: "
+        "minutes | steps/s | 100 games at the end |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in results.items():
         short, long = ([run[rule] or (None, None) for run in runs] for rule in ("last_20_at_18", "last_100_above_18"))
         cells = (
-            f"`{SETTINGS[name][0]}`",
-            str(SETTINGS[name][1]),
+            name,
+            f"`{settings[name][0]}`",
+            str(settings[name][1]),
             str(len(runs)),
             spread([minutes for minutes, _ in short], 1),
             spread([steps for _, steps in short], 0),
@@ -138,39 +146,62 @@ def in_words(runs):
     )
 
 
-def run_all(only=""):
-    """Run what is missing, or of that only one setting, or nothing."""
-    if only not in ("", "texts", *SETTINGS):
-        sys.exit(f"--only={only}: it is one of {', '.join(SETTINGS)}, texts")
-    path = FOLDER / "pong.json"
-    saved = json.loads(path.read_text()) if path.exists() else {}
-    results = {name: saved.get(name, []) for name in SETTINGS}
-    missing = {
-        name: range(1000 + len(results[name]), 1000 + seeds)
-        for name, (_, _, seeds) in SETTINGS.items()
-        if only in ("", name) and len(results[name]) < seeds
-    }
-    if missing:
-        clean_tree()
-        FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, seeds in missing.items():
-        free, cores = queue.SimpleQueue(), SETTINGS[name][1]
-        for number in range(os.cpu_count()):
-            free.put(number)
-        with ThreadPoolExecutor(os.cpu_count() // cores) as pool:
-            for run in pool.map(partial(measure, name, free=free), seeds):
-                results[name].append(run)
-                write_json(path, results)
-                found = run["last_20_at_18"], run["last_100_above_18"], run["score"]
-                print(f"{name}, seed {run['seed']}: {found}", flush=True)
-    done = {name: runs for name, runs in results.items() if runs}
+def saved(recipe):
+    """The runs that there are: name → list of them, without the names that have none."""
+    path = RESULTS / recipe / "pong.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def texts():
+    """Every page that shows these results → its content, and PPO's recipe."""
+    ppo, others = saved("ppo_atari"), saved("dqn_atari") | saved("rainbow_atari")
+    found = {BOOK / "ppo_atari.md": ppo, BOOK / "dqn_atari.md": others, BOOK / "rainbow_atari.md": others}
+    recipe = RECIPES / "ppo_atari.py"
+    words = IN_DOCSTRING.sub(in_words(ppo["small bfloat16"]), recipe.read_text())
+    return {**{page: with_table(page.read_text(), runs) for page, runs in found.items() if runs}, recipe: words}
+
+
+def draw(folder, title, results):
+    """The mean of the last games against minutes, a line for each run."""
     minutes = {
         name: [(np.array(run["curve"][0]) / 60, np.array(run["curve"][1])) for run in runs]
-        for name, runs in done.items()
+        for name, runs in results.items()
     }
-    plot_runs(FOLDER / "pong.png", minutes, against="minutes", title="ppo_atari, Pong")
-    write_text(PAGE, with_table(PAGE.read_text(), done))
-    write_text(RECIPE, IN_DOCSTRING.sub(in_words(done["small bfloat16"]), RECIPE.read_text()))
+    plot_runs(folder / "pong.png", minutes, against="minutes", title=f"{title}, Pong")
+
+
+def run_all(*recipes):
+    """Run what is missing, of these recipes or of all; `texts` runs nothing."""
+    if not {*recipes} <= {"texts", *SETTINGS}:
+        sys.exit(f"{' '.join(recipes)}: they are of {', '.join(SETTINGS)}, texts")
+    done = {recipe: saved(recipe) for recipe in SETTINGS}
+    missing = [
+        (cores, seed, recipe, name)
+        for recipe in recipes or SETTINGS
+        for name, (_, cores, seeds) in SETTINGS.get(recipe, {}).items()
+        for seed in range(1000 + len(done[recipe].get(name, [])), 1000 + seeds)
+    ]
+    if missing:
+        clean_tree()
+    for count, jobs in itertools.groupby(sorted(missing), key=operator.itemgetter(0)):
+        free = queue.SimpleQueue()
+        for number in range(os.cpu_count()):
+            free.put(number)
+        with ThreadPoolExecutor(os.cpu_count() // count) as pool:
+            runs = [(recipe, name, pool.submit(measure, recipe, name, seed, free)) for _, seed, recipe, name in jobs]
+            for recipe, name, future in runs:
+                run = future.result()
+                done[recipe].setdefault(name, []).append(run)
+                (RESULTS / recipe).mkdir(parents=True, exist_ok=True)
+                write_json(RESULTS / recipe / "pong.json", done[recipe])
+                found = run["last_20_at_18"], run["last_100_above_18"], run["score"]
+                print(f"{name}, seed {run['seed']}: {found}", flush=True)
+    draw(RESULTS / "ppo_atari", "ppo_atari", done["ppo_atari"])
+    both = done["dqn_atari"] | done["rainbow_atari"]
+    if both:
+        draw(RESULTS / "rainbow_atari", "dqn_atari and rainbow_atari", both)
+    for path, text in texts().items():
+        write_text(path, text)
 
 
 if __name__ == "__main__":

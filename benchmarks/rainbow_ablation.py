@@ -4,7 +4,7 @@ Measured are the steps after which the mean of the last 20 training games reache
 end. `probe` is the image probe `PixelChoice`, best score 4, blind score 2, and takes minutes; `pong` takes hours for
 each of its runs. The runs are kept in runs/rainbow_ablation/<world>/, and one that was interrupted is continued there.
 
-Writes book/results/rainbow_atari/<world>.md, .json and .png; refuses a tree with changes that no commit holds.
+Writes book/results/rainbow_atari/ablation_<world>.md, .json and .png; refuses a tree with changes that no commit holds.
 
     python benchmarks/rainbow_ablation.py probe [--seeds=3]
     python benchmarks/rainbow_ablation.py pong [--seeds=3]
@@ -106,11 +106,11 @@ def ablate(world, seeds=3):
             results[name].append(measured(trained({**settings, **changes, "seed": seed}, folder), goal))
     RESULTS.mkdir(parents=True, exist_ok=True)
     about = f"Made by `python benchmarks/rainbow_ablation.py {world} --seeds={seeds}` on {processor()}."
-    write_text(RESULTS / f"{world}.md", f"{table(results, goal)}\n\n{about} Steps: median (lowest to highest).\n")
+    write_text(RESULTS / f"ablation_{world}.md", f"{table(results, goal)}\n\n{about} Steps: median (lowest to highest).\n")
     kept = ("steps", "score", "git_commit")
     numbers = {name: [{key: run[key] for key in kept} for run in runs] for name, runs in results.items()}
-    write_json(RESULTS / f"{world}.json", {"settings": settings, "goal": goal, "runs": numbers})
-    draw(results, goal, RESULTS / f"{world}.png")
+    write_json(RESULTS / f"ablation_{world}.json", {"settings": settings, "goal": goal, "runs": numbers})
+    draw(results, goal, RESULTS / f"ablation_{world}.png")
     print(table(results, goal))
 
 
