@@ -62,6 +62,7 @@ figures: .venv/ready
 	$(BIN)/python benchmarks/sum_tree.py
 	$(BIN)/python benchmarks/keras_versions.py
 	$(BIN)/python benchmarks/pong.py
+	$(BIN)/python benchmarks/robots.py                          # needs .[mujoco]
 	$(BIN)/python benchmarks/compiled_speed.py
 	$(BIN)/python benchmarks/convolution_speed.py
 	$(BIN)/python benchmarks/bars.py

@@ -106,7 +106,9 @@ def ablate(world, seeds=3):
             results[name].append(measured(trained({**settings, **changes, "seed": seed}, folder), goal))
     RESULTS.mkdir(parents=True, exist_ok=True)
     about = f"Made by `python benchmarks/rainbow_ablation.py {world} --seeds={seeds}` on {processor()}."
-    write_text(RESULTS / f"ablation_{world}.md", f"{table(results, goal)}\n\n{about} Steps: median (lowest to highest).\n")
+    write_text(
+        RESULTS / f"ablation_{world}.md", f"{table(results, goal)}\n\n{about} Steps: median (lowest to highest).\n"
+    )
     kept = ("steps", "score", "git_commit")
     numbers = {name: [{key: run[key] for key in kept} for run in runs] for name, runs in results.items()}
     write_json(RESULTS / f"ablation_{world}.json", {"settings": settings, "goal": goal, "runs": numbers})

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import json
 import sys
 from pathlib import Path
 
@@ -42,24 +41,30 @@ def test_medians_of_which_some_never_come():
     assert pong.spread([1234.5], 0) == "1,234" and pong.spread([None], 1) == "never"
 
 
-def test_each_flag_is_one_of_the_recipe():
-    parameters = inspect.signature(importlib.import_module("recipes.ppo_atari").train).parameters
-    for flags, *_ in pong.SETTINGS.values():
+@pytest.mark.parametrize("recipe", pong.SETTINGS)
+def test_each_flag_is_one_of_the_recipe(recipe):
+    parameters = inspect.signature(importlib.import_module(f"recipes.{recipe}").train).parameters
+    for flags, *_ in pong.SETTINGS[recipe].values():
         for flag in flags.split():
             name, value = flag.removeprefix("--").split("=")
-            assert value != parameters[name].default
+            assert value != str(parameters[name].default)
 
 
-def test_the_page_shows_the_results_and_these_are_of_commits_and_of_new_seeds():
-    results = json.loads((pong.FOLDER / "pong.json").read_text())
-    for name, runs in results.items():
+@pytest.mark.parametrize("recipe", pong.SETTINGS)
+def test_the_results_are_of_commits_and_of_new_seeds(recipe):
+    for name, runs in pong.saved(recipe).items():
         assert [run["seed"] for run in runs] == [1000 + i for i in range(len(runs))]
-        assert len(runs) <= pong.SETTINGS[name][2] and not any("dirty" in run["git_commit"] for run in runs)
-    page = pong.PAGE.read_text()
-    assert pong.with_table(page, {name: runs for name, runs in results.items() if runs}) == page
-    assert pong.in_words(results["small bfloat16"]) in pong.RECIPE.read_text()
-    scores = [run["score"] for run in results["small bfloat16"]]
-    minutes = np.median([run["minutes"] for run in results["small bfloat16"]])
+        assert len(runs) <= pong.SETTINGS[recipe][name][2] and not any("dirty" in run["git_commit"] for run in runs)
+
+
+def test_the_pages_show_the_results():
+    found = pong.texts()
+    assert {path.name for path in found} >= {"ppo_atari.md", "ppo_atari.py"}
+    for path, text in found.items():
+        assert path.read_text() == text
+    small = pong.saved("ppo_atari")["small bfloat16"]
+    assert pong.in_words(small) in (ROOT / "recipes" / "ppo_atari.py").read_text()
+    scores, minutes = [run["score"] for run in small], np.median([run["minutes"] for run in small])
     readme = " ".join((ROOT / "README.md").read_text().split())
     assert f"in {minutes:.0f} minutes on one core" in readme
     assert f"earns {np.median(scores):.2f} in 100 greedy games" in readme and f"the lowest {min(scores):.2f}" in readme
