@@ -71,7 +71,7 @@ def build_q_network(obs_shape, num_actions, dtype="float32"):
 def build_optimizer(name, learning_rate):
     """Adam, or RMSProp with the text's momentum and epsilon."""
     if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
+        return keras.optimizers.Adam(learning_rate, epsilon=1.5e-4)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)
 
 
