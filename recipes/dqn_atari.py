@@ -20,7 +20,8 @@ Differs from the text in (book/dqn_atari.md):
                 here                                     text
     update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
     score       the sum of the game's own rewards        the sum of the clipped rewards
-    optimizer   Adam 1e-4 (--optimizer=rmsprop is there) RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
+    weights     start as He's                            start as Glorot's, with which units die on Pong
+    optimizer   Adam 1e-4, epsilon 1.5e-4 (or rmsprop)   RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps
     frames      84 x 84, maximum of two                  80 x 105, every second pixel
     start       0 to 29 idle frames, one may press FIRE  1 to 10 idle steps
@@ -69,7 +70,7 @@ def build_q_network(obs_shape, num_actions, dtype="float32"):
 
 
 def build_optimizer(name, learning_rate):
-    """Adam, or RMSProp with the text's momentum and epsilon."""
+    """Adam with Rainbow's epsilon, or RMSProp with the text's momentum and epsilon."""
     if name == "adam":
         return keras.optimizers.Adam(learning_rate, epsilon=1.5e-4)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)

@@ -26,7 +26,7 @@ Differs from the text in (book/rainbow_atari.md):
     noise       in the head; the same for V and A         in all dense layers, V and A apart
     streams     share their hidden layer of 512           a hidden layer of 512 each
     beta        0.4 to 1 in 1,000,000 steps               0.4 to 1 in 50,000,000
-    optimizer   Adam 1e-4, epsilon 1e-7                   Adam 6.25e-5, epsilon 1.5e-4
+    optimizer   Adam 1e-4                                 Adam 6.25e-5, with the same epsilon
     copy        every 250 updates (1,000 steps)           every 8,000 steps
     memory      100,000 steps                             1,000,000 steps
     learning    starts after 10,000 steps                 starts after 20,000 steps
@@ -114,7 +114,7 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
 
 
 def build_optimizer(name, learning_rate):
-    """Adam, or RMSProp with the text's momentum and epsilon."""
+    """Adam with Rainbow's epsilon, or RMSProp with the text's momentum and epsilon."""
     if name == "adam":
         return keras.optimizers.Adam(learning_rate, epsilon=1.5e-4)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)
