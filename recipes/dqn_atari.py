@@ -33,8 +33,8 @@ Differs from the text in (book/dqn_atari.md):
         --epsilon_decay_steps=150000 --eval_episodes=20
 
 Seed 0 scores 19.95 ± 0.92 over 20 games at epsilon 0.001 after 694,424 steps, in 57 minutes on two cores of a Xeon at
-2.5 GHz (book/results/dqn_atari_pong). It was run before --eval_interval existed, with Glorot's weights and Adam's epsilon
-of 1e-7. What other seeds score with today's stands in book/dqn_atari.md.
+2.5 GHz (book/results/dqn_atari_pong). It was run before --eval_interval existed, with Glorot's weights and Adam's own
+epsilon. What other seeds score with today's stands in book/dqn_atari.md.
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
 memory is lost, too, and fills again before learning continues.

@@ -39,8 +39,8 @@ improvements and nothing else.
         --eval_episodes=20
 
 This run corresponds to the one in recipes/dqn_atari.py. With bfloat16 and one seed it scores -3.51 where DQN scores
-18.44 (book/rainbow_atari.md): settings that suit Rainbow on Pong are still to be found. On the image probe the greedy
-score is 4.00 of 4 after 320 games on three of three seeds (book/results/rainbow_atari, 2 cores of an AMD EPYC).
+18.44 (book/rainbow_atari.md): settings that suit Rainbow on Pong are still to be found. On the image probe the mean
+greedy score of three seeds is 3.89 of 4 after 320 games (book/results/rainbow_atari, one core of an Intel Xeon).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
 memory is lost, too, and fills again before learning continues.
