@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from results import clean_tree
+from results import between_marks, clean_tree
 
 from common.files import read_episodes, write_json, write_text
 from common.lazy import keras
@@ -105,8 +105,7 @@ def table(results):
 
 def with_table(page, results):
     """The text of the page with the table between its marks."""
-    before, rest = page.split("<!-- dead units -->\n")
-    return f"{before}<!-- dead units -->\n{table(results)}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+    return between_marks(page, "dead units", table(results))
 
 
 def run_all():

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import fire
 import numpy as np
-from results import clean_tree
+from results import between_marks, clean_tree
 
 from common.files import read_episodes, write_json, write_text
 from common.plots import at_points, plot_runs, smoothed
@@ -125,8 +125,7 @@ def table(results):
 
 def with_table(page, results):
     """The text of the page with the table between its marks."""
-    before, rest = page.split("<!-- pong -->\n")
-    return f"{before}<!-- pong -->\n{table(results)}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+    return between_marks(page, "pong", table(results))
 
 
 IN_DOCSTRING = re.compile(r"^\d+ seeds of Pong, .*?\(book/results/ppo_atari/pong\.json\)$", re.DOTALL | re.MULTILINE)

@@ -418,6 +418,12 @@ def texts(results):
     return found
 
 
+def between_marks(page, name, text):
+    """The text of a page with other lines between `<!-- name -->` and the next `<!-- end -->`."""
+    before, rest = page.split(f"<!-- {name} -->\n")
+    return f"{before}<!-- {name} -->\n{text}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+
+
 def clean_tree():
     """Exit unless the code, as it stands, is that of a commit: results come from what can be had again."""
     programs = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "benchmarks"]

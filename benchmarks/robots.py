@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fire
-from results import clean_tree
+from results import between_marks, clean_tree
 
 from common.files import read_csv, write_json, write_text
 from common.plots import new_figure, save_figure
@@ -94,8 +94,7 @@ def draw(results):
 
 def with_table(page, results):
     """The text of the page with the table between its marks."""
-    before, rest = page.split("<!-- mujoco -->\n")
-    return f"{before}<!-- mujoco -->\n{table(results)}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+    return between_marks(page, "mujoco", table(results))
 
 
 def run_all(only=""):

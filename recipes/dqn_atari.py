@@ -20,7 +20,7 @@ Differs from the text in (book/dqn_atari.md):
                 here                                     text
     update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
     score       the sum of the game's own rewards        the sum of the clipped rewards
-    weights     start as He's                            start as Glorot's, with which units die on Pong
+    weights     start as He's                            start as Glorot's; with Adam many units die
     optimizer   Adam 1e-4, epsilon 1.5e-4 (or rmsprop)   RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps
     frames      84 x 84, maximum of two                  80 x 105, every second pixel
