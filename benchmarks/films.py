@@ -1,7 +1,8 @@
 """A short film for each page: greedy games, the first ten seconds at ten pictures a second, 240 pixels wide.
 
 Of each model in models/, and of recipes without one the model of a run that `make results` or `benchmarks/pong.py` has
-left in runs/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given.
+left in runs/. Pong's film has a second model on its left, such as the one that `make demo` leaves, if it is given, and
+shows half a minute from the 30th second on, when points have been made.
 Writes book/results/<name>/film.gif.
 
     python benchmarks/films.py [--only=NAME] [--beginner=MODEL]
@@ -59,14 +60,14 @@ def models():
     return found
 
 
-def film(name, path, settings, beginner=""):
-    """Write the film of a model."""
+def film(name, path, settings, beginner="", start=0, seconds=SECONDS):
+    """Write the film of a model, from the second `start` of its games on."""
     width = WIDTH
     pictures, rate = game(path, settings)
     if beginner:
         pictures, width = side_by_side(game(Path(beginner), settings)[0], pictures), 2 * WIDTH
     every = max(1, round(rate / RATE))
-    some = list(itertools.islice(itertools.islice(pictures, 0, None, every), RATE * SECONDS))
+    some = list(itertools.islice(pictures, start * rate, (start + seconds) * rate, every))
     folder = ROOT / "book" / "results" / name
     folder.mkdir(exist_ok=True)
     with replacing(folder / "film.gif") as temporary:
@@ -80,7 +81,8 @@ def make(only="", beginner=""):
     if only and only not in found:
         sys.exit(f"no such model: {only}. There are: {' '.join(found)}")
     for name in [only] if only else found:
-        film(name, *found[name], beginner if name == "dqn_atari_pong" else "")
+        pong = {"beginner": beginner, "start": 30, "seconds": 30} if name == "dqn_atari_pong" else {}
+        film(name, *found[name], **pong)
 
 
 if __name__ == "__main__":

@@ -306,10 +306,10 @@ def sentence(name, of):
     recipe, flags, value, goal, _ = GOALS[name]
     good = of["value"] >= goal
     command = f"`{recipe}.py{''.join(f' {flag}' for flag in flags)}`"
-    within = f" within {of['games'][good].max():,.0f} games" if good.any() else ""
+    games = f" after at most {of['games'][good].max():,.0f} games" if good.any() else ""
     measured = value.__doc__.rstrip(".")
     return (
-        f"{good.sum()} of {len(good)} runs of {command} reach {goal:g}{within}. "
+        f"{good.sum()} of {len(good)} runs of {command} score {goal:g} or more{games}. "
         f"The measure is the {measured[0].lower() + measured[1:]}."
     )
 
@@ -330,8 +330,9 @@ def in_page(text, results):
 
 MARKED = re.compile(r"<!-- results of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 SHORT = {
-    mean_score: "return {}", success: "success {}", last_generation: "reward {}", online: "return {} online",
-    as_published: "{} of the cells", shortest: "{} of the goals", reached: "{} of the goals",
+    mean_score: "return {}", success: "success {}", last_generation: "reward {} of 1",
+    online: "return {} in training", as_published: "{} of the cells right", shortest: "{} of the goals",
+    reached: "{} of the goals",
 }  # fmt: skip
 ROW = re.compile(r"^\| `recipes/(\w+)\.py` \|(.*)\|[^|\n]*\|[^|\n]*\|$", re.MULTILINE)
 
@@ -343,16 +344,14 @@ def syllabus(text, results):
         recipe = mark[1]
         names = [name for name in results if GOALS[name][0] == recipe]
         if names:
-            of, short = results[names[0]], SHORT[GOALS[names[0]][2]]
-            score = short.format(in_short(of["value"]))
+            of, measure = results[names[0]], GOALS[names[0]][2]
+            is_share = measure in (as_published, shortest, reached)
+            score = SHORT[measure].format(in_short(100 * of["value"], " %") if is_share else in_short(of["value"]))
             took = duration(statistics.median(of["seconds"]))
         elif (RESULTS / recipe / "pong.json").exists():  # by benchmarks/pong.py
             runs = next(iter(json.loads((RESULTS / recipe / "pong.json").read_text()).values()))
-            score = f"return {in_short([run['score'] for run in runs])}"
+            score = f"Pong {in_short([run['score'] for run in runs])}{', one seed' * (len(runs) == 1)}"
             took = duration(60 * statistics.median(run["minutes"] for run in runs))
-        elif (RESULTS / f"{recipe}_pong").exists():
-            score = f"return {np.mean(evaluation(RESULTS / f'{recipe}_pong')['scores']):.4g}"
-            took = duration(read_episodes(RESULTS / f"{recipe}_pong")["seconds"][-1])
         else:
             score, took = "not measured", ""
         return f"| `recipes/{recipe}.py` |{mark[2]}| {score} | {took} |"
@@ -360,9 +359,9 @@ def syllabus(text, results):
     return ROW.sub(row, text)
 
 
-def in_short(values):
+def in_short(values, unit=""):
     """The median, and the lowest if it is another number."""
-    middle, low = f"{statistics.median(values):.4g}", f"{min(values):.4g}"
+    middle, low = (f"{value:.4g}{unit}" for value in (statistics.median(values), min(values)))
     return middle if low == middle else f"{middle} (lowest {low})"
 
 

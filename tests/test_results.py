@@ -90,7 +90,7 @@ def test_a_row_a_sentence_and_a_docstring_by_hand():
         "600 (480 to 3,000) | 100,000 (90,000 to 300,000) | 2 (0.5 to 3.25) s | 5 s |"
     )
     assert results.sentence("reinforce_cartpole", BY_HAND["reinforce_cartpole"]) == (
-        "2 of 3 runs of `reinforce_cartpole.py` reach 475 within 600 games. "
+        "2 of 3 runs of `reinforce_cartpole.py` score 475 or more after at most 600 games. "
         "The measure is the mean return of 100 greedy games."
     )
     recipe = '"""Title.\n\nFive seeds, of old:\n\n    figures\n\nThe end.\n"""\n'
@@ -111,9 +111,12 @@ def test_a_row_a_sentence_and_a_docstring_by_hand():
 
 
 def test_the_last_two_columns_of_the_syllabus_by_hand():
-    rows = [f"| `recipes/{name}.py` | an idea | [a](text) | old | old |" for name in ("reinforce_cartpole", "nothing")]
-    assert results.syllabus("\n".join([*rows, "| else | 1 | 2 |"]), BY_HAND).splitlines() == [
+    names = "reinforce_cartpole", "nfq_gridworld", "nothing"
+    rows = [f"| `recipes/{name}.py` | an idea | [a](text) | old | old |" for name in names]
+    grid = {"nfq_gridworld": {"value": np.array([1, 1, 0.985]), "seconds": [90, 200, 80]}}
+    assert results.syllabus("\n".join([*rows, "| else | 1 | 2 |"]), BY_HAND | grid).splitlines() == [
         "| `recipes/reinforce_cartpole.py` | an idea | [a](text) | return 490.8 (lowest 400) | 2 s |",
+        "| `recipes/nfq_gridworld.py` | an idea | [a](text) | 100 % (lowest 98.5 %) of the goals | 90 s |",
         "| `recipes/nothing.py` | an idea | [a](text) | not measured |  |",
         "| else | 1 | 2 |",
     ]

@@ -19,10 +19,12 @@ def test_a_film_has_ten_seconds_at_most_and_two_models_side_by_side_where_a_begi
     path, settings = found["q_learning_cliffwalking"]
     films.film("alone", path, settings)
     films.film("beside", path, settings, beginner=path)
-    alone, beside = (
-        imageio.imread(tmp_path / "book" / "results" / n / "film.gif", index=None) for n in ("alone", "beside")
+    films.film("later", path, settings, start=1, seconds=2)
+    alone, beside, later = (
+        imageio.imread(tmp_path / "book" / "results" / n / "film.gif", index=None) for n in ("alone", "beside", "later")
     )
     assert 13 < len(alone) <= 100 and alone.shape[2] == 240 and beside.shape[2] == 480
+    np.testing.assert_array_equal(later, alone[4:12])  # four pictures a second
     assert np.abs(np.diff(alone.astype(int), axis=0)).max() > 0  # something moves
 
 
