@@ -48,7 +48,7 @@ def rainbow_loop(double=True, dueling=True, distributional=True, noisy=True, pri
     update = rainbow_atari.make_update(model, target, optimizer, support, double)
     act, (obs, _) = rainbow_atari.make_act(model), envs.reset(seed=0)
     while True:
-        greedy, _ = act(obs, rainbow_atari.draw_noise(model, rng, 1)[0])
+        greedy, _ = act(obs, rainbow_atari.draw_noise(model, rng, len(obs)))
         action = np.where(rng.random(ENVS) < (0 if noisy else 0.5), rng.integers(6, size=ENVS), greedy)
         next_obs, reward, terminated, truncated, _ = envs.step(action)
         memory.add(obs, action, reward, terminated, terminated | truncated)

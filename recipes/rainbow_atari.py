@@ -3,8 +3,8 @@ r"""Rainbow: six improvements of the Deep Q-Network in one agent, each with a fl
 The network estimates for every action not one value but a distribution over 51 of them. It explores with noise in its
 weights, and it learns most often from the steps that it predicts worst.
 
-    (1) act: draw noise for the weights of the head, then take the action with the highest q (--noisy=false: with
-        probability epsilon a random one)
+    (1) act: draw noise for the weights of the head, for each game another one, then take the action with the highest q
+        (--noisy=false: with probability epsilon a random one)
     (2) remember the step, with the largest priority so far
     (3) draw a batch in proportion to the priorities, P(i) = p_i / sum_k p_k, and weigh each row with
         w_i = (N P(i))^-beta, divided by the largest of the batch (--prioritized=false: all priorities are 1)
@@ -24,6 +24,7 @@ Differs from the text in (book/rainbow_atari.md):
 
                 here                                      text
     noise       in the head; the same for V and A         in all dense layers, V and A apart
+    mu          starts at 0                               starts uniform, up to 1 / sqrt(inputs) from 0
     streams     share their hidden layer of 512           a hidden layer of 512 each
     beta        0.4 to 1 in 1,000,000 steps               0.4 to 1 in 50,000,000
     optimizer   Adam 1e-4                                 Adam 6.25e-5, with the same epsilon
@@ -89,9 +90,8 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
     atoms = 1 if support is None else len(support)
     frames = keras.Input(obs_shape, dtype="uint8")
     features = nature_cnn(frames, dtype)  # [B, 512]
-    bound = features.shape[-1] ** -0.5
-    start = keras.initializers.RandomUniform(-bound, bound) if sigma else "glorot_uniform"
     units = (num_actions + dueling) * atoms
+    start = "zeros" if sigma else "glorot_uniform"  # from zeros, noise alone decides what is done at first
     head = keras.layers.Dense(units, kernel_initializer=start, name="head")(features)
     logits = keras.layers.Reshape((num_actions + dueling, atoms))(head)
     if dueling:
@@ -106,7 +106,7 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
         mean_of.set_weights([np.reshape(support, (atoms, 1))])
     outputs = [keras.layers.Reshape((num_actions,), name="q")(q), logits]
     if sigma:
-        start = keras.initializers.Constant(sigma * bound)
+        start = keras.initializers.Constant(sigma * features.shape[-1] ** -0.5)
         outputs.append(
             keras.layers.Dense(units, kernel_initializer=start, bias_initializer=start, name="sigma")(features)
         )
@@ -114,7 +114,7 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
 
 
 def build_optimizer(name, learning_rate):
-    """Adam with Rainbow's epsilon, or RMSProp with the text's momentum and epsilon."""
+    """Adam with Rainbow's epsilon, or RMSProp as in recipes/dqn_atari.py."""
     if name == "adam":
         return keras.optimizers.Adam(learning_rate, epsilon=1.5e-4)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)
@@ -132,12 +132,13 @@ def draw_noise(model, rng, count):
 
 
 def forward(model, obs, noise):
-    """The network with noise in the weights of its head, w = mu + sigma * noise.
+    """The network with noise in the weights of its head, w_ij = mu_ij + sigma_ij * noise_i * noise_j.
 
     Args:
         model: from `build_q_network`.
         obs: [B, stack, height, width].
-        noise: one of `draw_noise`. The noise of a weight is the product of that of its input and that of its output.
+        noise: of `draw_noise`, of the inputs of the head and of its outputs: one draw [512 + units], or one for each
+            row [B, 512 + units].
 
     Returns:
         (q [B, A], logits [B, A, K])
@@ -145,14 +146,10 @@ def forward(model, obs, noise):
     if noise.shape[-1] == 0:
         return model(obs)[:2]
     mu, sigma = model.get_layer("head"), model.get_layer("sigma")
-    of_input, of_output = tf.split(noise, sigma.kernel.shape)  # [512], [units]
-    noisy = {
-        mu.kernel.path: mu.kernel + sigma.kernel * of_input[:, None] * of_output,  # [512, units]
-        mu.bias.path: mu.bias + sigma.bias * of_output,  # [units]
-    }
-    weights = [noisy.get(weight.path, weight) for weight in model.trainable_variables]
-    outputs, _ = model.stateless_call(weights, model.non_trainable_variables, obs)
-    return outputs[:2]
+    of_input, of_output = tf.split(noise, sigma.kernel.shape, axis=-1)  # [512], [units]
+    features = keras.Model(model.input, mu.input)(obs)  # [B, 512]
+    head = mu(features) + sigma(features * of_input) * of_output  # sum_i w_ij x_i, [B, units]
+    return keras.Model(mu.output, model.outputs[:2])(head)
 
 
 def importance_weights(probability, beta):
@@ -192,7 +189,7 @@ def divergence(target_p, logits):
 
 
 def make_act(model):
-    """Compiled: obs [N, ...], one draw of noise → the action with the highest q [N], and that q [N]."""
+    """Compiled: obs [N, ...], a draw of noise for each → the action with the highest q [N], and that q [N]."""
 
     @tf.function
     def act(obs, noise):
@@ -351,14 +348,14 @@ def train(
     print(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     run.abandon_games()
     memory.abandon_games()
-    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)
+    obs, _ = envs.reset(seed=int(rng.integers(2**30)))
     ended = np.zeros(num_envs, bool)
 
     with closing(envs), run:
         while run.episode < episodes and not run.interrupted:
             # (1) Act.
             epsilon = 0.0 if noisy else epsilon_at(carry.step, learning_starts, epsilon_decay_steps, epsilon_final)
-            greedy, max_q = act(obs, draw_noise(model, rng, 1)[0])
+            greedy, max_q = act(obs, draw_noise(model, rng, num_envs))
             explore = rng.random(num_envs) < epsilon
             action = np.where(explore, rng.integers(num_actions, size=num_envs), greedy)
             next_obs, reward, terminated, truncated, info = envs.step(action)

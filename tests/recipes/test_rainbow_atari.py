@@ -141,8 +141,8 @@ def test_noise_is_scaled_by_hand_and_fresh():
 def linear(kernel, sigma=None):
     """q = obs @ kernel, for obs [B, 2] and two actions, with noise of deviation `sigma` in its weights and biases."""
     obs = keras.Input((2,))
-    q = keras.layers.Dense(2, name="head")(obs)
-    outputs = [q, keras.layers.Reshape((2, 1))(q)]
+    head = keras.layers.Dense(2, name="head")(obs)
+    outputs = [keras.layers.Reshape((2,))(head), keras.layers.Reshape((2, 1))(head)]
     if sigma is not None:
         start = keras.initializers.Constant(sigma)
         outputs.append(keras.layers.Dense(2, kernel_initializer=start, bias_initializer=start, name="sigma")(obs))
@@ -161,6 +161,22 @@ def test_noisy_weights_by_hand():
     q, _ = forward(model, np.array([[1, 0]], np.float32), noise)
     np.testing.assert_allclose(q, [[0.7, -0.1]], rtol=1e-5)
     np.testing.assert_array_equal(model(np.array([[1, 2]], np.float32))[0], [[1, 2]])  # the saved one has no noise
+
+
+def test_each_game_has_noise_of_its_own_which_alone_decides_at_first():
+    """An untrained network explores: on one screen each of 6 actions is best for about a sixth of the draws."""
+    support = np.linspace(-10, 10, 51, dtype=np.float32)
+    model, rng = build_q_network((4, 36, 36), 6, support, True, 0.5), np.random.default_rng(0)
+    obs = np.broadcast_to(rng.integers(0, 256, (4, 36, 36), dtype=np.uint8), (600, 4, 36, 36))
+    noise = draw_noise(model, rng, 600)
+    action, _ = make_act(model)(obs, noise)
+    count = np.bincount(action, minlength=6)
+    assert count.min() > 50 and count.max() < 200, count
+    alone, _ = make_act(model)(obs, noise[0])
+    assert (alone == action[0]).numpy().all()  # one draw for all games: they act alike
+    for row in (0, 599):
+        q, _ = forward(model, obs[row : row + 1], noise[row])
+        assert action[row] == int(tf.argmax(q[0]))
 
 
 def test_the_gradient_reaches_mu_and_sigma():
@@ -229,7 +245,7 @@ def test_one_trace_each_and_a_falling_loss():
     _, each = update(*batch(1), draw_noise(model, rng, 3))
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5]) and each.shape == (4,)
     for seed in (0, 1):
-        noise = draw_noise(model, rng, 1)[0]
+        noise = draw_noise(model, rng, 4)
         greedy, best = act(batch(seed)[0], noise)
         q, _ = forward(model, batch(seed)[0], noise)
         np.testing.assert_array_equal(greedy, q.numpy().argmax(1))
