@@ -131,6 +131,10 @@ def strict(train, argv=None):
             leave(1, error)
         except KeyboardInterrupt:
             leave(130, "interrupted")
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's; not imported here, for speed
+                raise
+            leave(2, f"not enough memory: {str(error).splitlines()[0]}")
 
     run.__signature__ = described(train, hints)
     return run

@@ -31,8 +31,9 @@ def mlp(inputs, units=(64, 64), activation="tanh", normalize=False):
 def nature_cnn(inputs, dtype="float32"):
     """The convolutional trunk of Mnih et al. 2015 (Nature 518:529), scaling of the pixels included.
 
-    Its weights start as He et al. 2015 draw them for rectified units (https://arxiv.org/abs/1502.01852). Keras' own,
-    Glorot's, are a third as large in the first layer, and Q-learning on Pong then often kills most of its units.
+    Its weights start with the variance that He et al. 2015 give rectified units (https://arxiv.org/abs/1502.01852).
+    Keras' own, Glorot's, are a third as large in the first layer, and Q-learning on Pong then often kills most of its
+    units.
 
     Args:
         inputs: Keras tensor of bytes, [B, stack, height, width], as gymnasium and ALE deliver frames; 36 x 36 at least.

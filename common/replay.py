@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.cli import UsageError
+
 
 class Transitions(NamedTuple):
     """A batch from `ReplayBuffer`; B rows each."""
@@ -54,9 +56,9 @@ class ReplayBuffer:
         """Forget everything."""
         self.position = self.size = 0
 
-    def is_ready(self, batch_size):
-        """Whether `batch_size` transitions are there."""
-        return self.size >= batch_size
+    def is_ready(self, steps):
+        """Whether `steps` transitions are there, and at least one."""
+        return self.size >= max(steps, 1)
 
     def state(self):
         """What `load` needs: the filled part of every array and the position, as a dict of arrays."""
@@ -82,7 +84,7 @@ class NSteps:
     """Joins the steps of N games into transitions over n steps (Sutton 1988): the reward is the discounted sum of n.
 
     A transition is complete n steps after it began, or when its game terminated, since no reward follows then. The last
-    n - 1 steps of a truncated game begin no transition: what would have followed is unknown.
+    n - 1 steps of a truncated game begin no transition: they would need another discount, gamma to a smaller power.
 
     Args:
         n_step: rewards in a sum; 1 leaves the steps as they are.
@@ -309,14 +311,16 @@ class SequenceReplayBuffer:
         state_size: numbers in the state of the network, whose first one in a game is 0.
         burn_in: steps that only bring the network's state up to date.
         length: steps to learn from.
+
+    Raises:
+        UsageError: the capacity is too small for one such sequence.
     """
 
     def __init__(self, capacity, num_envs, obs_space, action_space, state_size, burn_in, length):
         slots = -(-int(capacity) // num_envs)
         if slots < burn_in + length + 1:
-            raise ValueError(
-                f"capacity {capacity} is too small for {num_envs} environments and {burn_in + length} steps"
-            )
+            needed = f"{num_envs} environments and sequences of {burn_in + length} steps"
+            raise UsageError(f"a memory of {capacity:,} steps is too small for {needed}")
         self.burn_in, self.length = burn_in, length
         self.memory = np.zeros((slots, num_envs, state_size), np.float32)
         self.obs = np.zeros((slots, num_envs, *obs_space.shape), obs_space.dtype)
@@ -495,7 +499,7 @@ class FrameReplayBuffer:
         )
 
     def _draw(self, batch_size, rng):
-        """Slots and environments of `batch_size` transitions: drawn uniformly, redrawn where the ring cuts one off."""
+        """Slots and environments of `batch_size` transitions; redrawn where the ring has overwritten a part."""
         oldest = self.position - self.size
         span = self.size - self.n_step
         if span <= 0:

@@ -82,6 +82,8 @@ def unfinished(folder):
 
 def settings_of(path):
     """Where the environment of a model is named: its card beside it, or the settings of the run that it lies in."""
+    if not path.name:
+        raise UsageError(f"{path} is a folder and no model")
     card = path.with_suffix(".json")
     return card if card.is_file() or not (path.parent / "config.json").is_file() else path.parent / "config.json"
 

@@ -11,8 +11,9 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
     (4) update: one step of Adam, the gradient's norm at most `max_gradient_norm`
 
 The algorithm is that of a2c_cartpole.py with rollouts of more games, standardised advantages, orthogonal initial
-weights and a higher learning rate. The world is that of envs/tensor/, which is tested step by step against gymnasium's;
-the network is evaluated in gymnasium's.
+weights, a higher learning rate, Adam's epsilon 1e-5 in place of 1e-7, and 0.5 in place of 1e-4 as the weight of the
+critic's loss. The world is that of envs/tensor/, which is tested step by step against gymnasium's; the network is
+evaluated in gymnasium's.
 
 Source: Mnih et al., Asynchronous Methods for Deep Reinforcement Learning (https://arxiv.org/abs/1602.01783); the whole
 loop on the device as in Hessel et al., Podracer architectures (https://arxiv.org/abs/2104.06272).

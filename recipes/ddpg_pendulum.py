@@ -226,7 +226,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
 
             # Report.

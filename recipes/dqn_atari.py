@@ -212,7 +212,7 @@ def train(
     print(f"replay memory: {buffer_size:,} steps, {memory.nbytes / 1e9:.2f} GB when full")
     run.abandon_games()
     memory.abandon_games()
-    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)
+    obs, _ = envs.reset(seed=int(rng.integers(2**30)))
     ended = np.zeros(num_envs, bool)
 
     with closing(envs), run:

@@ -157,7 +157,7 @@ def train(
         batch_size: transitions per update.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network.
+        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
@@ -199,7 +199,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
                 weights = model.get_weights()

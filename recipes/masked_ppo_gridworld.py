@@ -92,8 +92,8 @@ def act(actor, obs, rng):
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     """Generalised advantage estimation: reward, terminated, ended [T, N], value [T + 1, N] → [T, N].
 
-    After the end of a game the row above holds its true last observation, so that a truncated game is worth the value
-    of that; the next one is of another game, so that the sum ends.
+    Where a game ends at step t, row t + 1 holds its true last observation, so that a truncated game is worth the value
+    of that; row t + 2 is of another game, so that the sum ends.
     """
     assert reward.shape == terminated.shape == ended.shape == value[1:].shape
     delta = reward + gamma * tf.where(terminated, 0.0, value[1:]) - value[:-1]

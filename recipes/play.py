@@ -6,8 +6,8 @@
     python recipes/play.py --run=runs/dqn_atari/<date-time> --beside=models/dqn_atari_pong.keras --video
 
 `--run` takes the folder of any recipe's run. `--model` takes a model with its card (`.json`) beside it, or without a
-card together with `--env_id`. A film begins with the first game; for Atari it shows what the agent sees. `--beside`
-names a second model, which plays the same starts in the right half of the film.
+card together with `--env_id`. A film has games of its own, from --seed on; for Atari it shows what the agent sees.
+`--beside` names a second model, which plays the same starts in the right half of the film.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import fire
 import numpy as np
 
 from common.cli import Count, Probability, Seed, Size, UsageError, strict, validated
-from common.evaluation import Scores, evaluate, make_greedy
+from common.evaluation import LONGEST, Scores, evaluate, make_greedy
 from common.film import check_display, show, write_film
 from common.saved import choose_world, load_policy, settings_of, unfinished
 from envs.remake import remake
@@ -47,12 +47,12 @@ def make_shown(env_id, env_kwargs, text):
 def watch(env, act, seed, picture, games):
     """Play one game and yield `picture(env, obs)` at each step; `env` is a vector of one environment.
 
-    At the end of the game its (return, length) is appended to the list `games`.
+    At the end of the game, or after `LONGEST` steps, its (return, length) is appended to the list `games`.
     """
     obs, _ = env.reset(seed=seed)
     episode_return, length, ended = 0.0, 0, False
     yield picture(env, obs)
-    while not ended:
+    while not ended and length < LONGEST:
         obs, reward, terminated, truncated, _ = env.step(act(obs))
         episode_return, length, ended = episode_return + float(reward[0]), length + 1, terminated[0] or truncated[0]
         yield picture(env, obs)

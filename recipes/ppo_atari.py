@@ -17,7 +17,8 @@ Atari games.
 Differs from the source in (book/ppo_atari.md):
 
                 here                                     source
-    network     that of Mnih et al., Nature 2015         that of A3C: 16 and 32 filters, 256 units
+    network     that of Mnih et al., Nature 2015, or     that of A3C: 16 and 32 filters, 256 units
+                (`small`) with half of its width
     games       16                                       8
     minibatch   64 of 2,048 steps                        256 of 1,024 steps
     Adam        5e-4, linearly to 0 in 1,000,000 steps   2.5e-4, linearly to 0 in 10,000,000 steps
@@ -95,8 +96,9 @@ def make_act(model, rng):
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     """Generalised advantage estimation: reward, terminated, ended [T, N], value [T + 1, N] → [T, N].
 
-    After the end of a game the row above holds its true last observation, so that a truncated game is worth the value
-    of that; the next one is of another game or life, so that the sum ends.
+    Where a game ends at step t, row t + 1 holds its true last observation, so that a truncated game is worth the value
+    of that; row t + 2 is of another game, so that the sum ends. Where a life ends, row t + 1 is of the next one, whose
+    value is not used.
     """
     assert reward.shape == terminated.shape == ended.shape == value[1:].shape
     delta = reward + gamma * tf.where(terminated, 0.0, value[1:]) - value[:-1]
@@ -302,7 +304,7 @@ def train(
     losses = {"loss": np.nan, "entropy": np.nan, "divergence": np.nan}
     carry = run.begin(model=model, optimizer=optimizer, **losses, rng=rng, step=0)  # an emulator's state is not saved
     run.abandon_games()
-    obs, _ = envs.reset(seed=(seed + carry.step) % 2**30)  # with --resume other games
+    obs, _ = envs.reset(seed=int(rng.integers(2**30)))  # with --resume other games
     ended = np.zeros(num_envs, bool)
 
     with closing(envs), run:

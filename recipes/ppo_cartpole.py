@@ -19,6 +19,7 @@ Differs from the source in (book/ppo_cartpole.md):
     weights     orthogonal, gain 2**0.5 in the hidden  not told; these are those of its authors' code
                 layers, 0.01 of logits, 1 of value
     Adam        epsilon 1e-5, its rate linearly to 0   epsilon not told; the rate alike, but only on Atari
+    rate        1e-3                                   3e-4 (MuJoCo)
     advantage   standardised in each minibatch         not told; the same
     gradient    norm at most 0.5                       not told; the same
     minibatch   128 of 512 steps of 8 games            64 of 2,048 steps of one game (MuJoCo)
@@ -87,8 +88,8 @@ def act(actor, obs, rng):
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     """Generalised advantage estimation: reward, terminated, ended [T, N], value [T + 1, N] → [T, N].
 
-    After the end of a game the row above holds its true last observation, so that a truncated game is worth the value
-    of that; the next one is of another game, so that the sum ends.
+    Where a game ends at step t, row t + 1 holds its true last observation, so that a truncated game is worth the value
+    of that; row t + 2 is of another game, so that the sum ends.
     """
     assert reward.shape == terminated.shape == ended.shape == value[1:].shape
     delta = reward + gamma * tf.where(terminated, 0.0, value[1:]) - value[:-1]

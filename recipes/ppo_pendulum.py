@@ -145,8 +145,8 @@ def for_the_world(action, space):
 def advantages(reward, terminated, ended, value, gamma, gae_lambda):
     """Generalised advantage estimation: reward, terminated, ended [T, N], value [T + 1, N] → [T, N].
 
-    After the end of a game the row above holds its true last observation, so that a truncated game is worth the value
-    of that; the next one is of another game, so that the sum ends.
+    Where a game ends at step t, row t + 1 holds its true last observation, so that a truncated game is worth the value
+    of that; row t + 2 is of another game, so that the sum ends.
     """
     assert reward.shape == terminated.shape == ended.shape == value[1:].shape
     delta = reward + gamma * tf.where(terminated, 0.0, value[1:]) - value[:-1]
@@ -173,7 +173,8 @@ def running_returns(reward, ended, playing, discounted, gamma):
 def set_scales(model, seen, earned):
     """Give the model the scales of observations and of returns."""
     model.get_layer("obs_scale").set_weights([seen.mean, seen.variance])
-    model.get_layer("return_scale").set_weights([np.sqrt(earned.variance)[None] + 1e-8])
+    scale = np.where(earned.variance > 0, np.sqrt(earned.variance), 1)  # as long as no reward came, 1
+    model.get_layer("return_scale").set_weights([scale[None]])
 
 
 def flat(x):
@@ -334,7 +335,8 @@ def train(
         gae_lambda: weight of later steps in the advantage; 0 is one step, 1 all steps of the rollout.
         normalize_advantage: standardise the advantages of each minibatch.
         clip_range: how far from 1 a ratio may move before its gradient ends.
-        value_clip_range: how far from the old value a value may move before its gradient ends; 0 is any distance.
+        value_clip_range: how far from the old value a value may move before its gradient ends, in deviations of the
+            returns; 0 is any distance.
         value_weight: weight of the critic's loss.
         entropy_weight: weight of the entropy bonus.
         target_kl: the divergence from the old policy that ends a round of updates; 0 is any divergence.

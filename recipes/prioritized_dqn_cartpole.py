@@ -1,8 +1,8 @@
 r"""Prioritized DQN: remember most often what surprised most.
 
 A replay memory draws every step equally often, although most steps teach nothing new. Here a step is drawn in
-proportion to the error that it had when it was last used. Steps with large errors are then drawn too often, which would
-bias what the network learns, so each step counts less by the factor by which it is drawn more often.
+proportion to a power of the error that it had when it was last used. Steps with large errors are then drawn too often,
+which would bias what the network learns, so a step that is drawn more often counts less.
 
     (1) act: the action with the highest q, with probability epsilon a random one
     (2) remember what `n_step` steps led to: s, a, the discounted sum r of their rewards, and s', with the largest
@@ -163,7 +163,7 @@ def train(
         beta_steps: steps in which this exponent rises linearly to 1.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network.
+        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
@@ -205,7 +205,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
                 batch, rows, probability = memory.sample((minibatches, batch_size), rng)
                 beta = linear(carry.step, beta_start, 1.0, beta_steps)

@@ -14,8 +14,8 @@ pays tau for being too low and 1 - tau for being too high.
 Source: Dabney, Rowland, Bellemare, Munos, Distributional Reinforcement Learning with Quantile Regression, AAAI 2018
 (https://arxiv.org/abs/1710.10044).
 
-`diff recipes/c51_cartpole.py recipes/qr_dqn_cartpole.py` shows the idea: head and loss. All other settings are those of
-`recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
+`diff recipes/c51_cartpole.py recipes/qr_dqn_cartpole.py` shows the idea: head, target and loss. All other settings are
+those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
 
     python recipes/qr_dqn_cartpole.py
 
@@ -162,7 +162,7 @@ def train(
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
         quantiles: number of quantiles per action.
-        target_interval: updates between two copies into the target network.
+        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
@@ -204,7 +204,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng)), carry.step)
                 weights = model.get_weights()

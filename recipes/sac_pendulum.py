@@ -25,6 +25,7 @@ Source: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, 2018 (ht
 Differs from the source in (book/sac_pendulum.md):
 
                 here                                     source
+    games       8 side by side                           1
     network     two layers of 128 units                  two layers of 256 units
     deviation   log std between -5 and 2 by tanh         clipped to -20 and 2 in its code
     updates     64 after every 64 steps, in one call     1 after every step
@@ -216,7 +217,7 @@ def train(
         steps: environment steps, over all environments together.
         num_envs: games played side by side.
         hidden_units: width of both hidden layers of either network.
-        learning_rate: of Adam, for both networks.
+        learning_rate: of Adam, for both networks and the temperature.
         buffer_size: capacity of the replay memory, in steps.
         learning_starts: steps with random actions, before the first update.
         target_entropy: of the policy, in nats per number of an action, in units in which it is between -1 and 1.
@@ -272,7 +273,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 noise = rng.standard_normal((minibatches, 2, batch_size, *action_space.shape), np.float32)
                 results = update(*memory.sample((minibatches, batch_size), rng), noise)
                 carry.loss, carry.alpha = (finite(result, carry.step) for result in results)

@@ -124,7 +124,7 @@ def train(
         epsilon: probability of a random action.
         expected: bootstrap from the mean over the next actions, not from the one that was chosen.
         step_size: share of the way towards the target that an entry moves.
-        trace_decay: lambda, the share of a trace that a step leaves; 0 is SARSA, 1 is close to Monte Carlo.
+        trace_decay: lambda; a step leaves gamma * lambda of a trace. 0 is SARSA, 1 is close to Monte Carlo.
         gamma: discount factor per step.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.

@@ -4,10 +4,10 @@
     python recipes/sweep.py --recipe=dqn_cartpole --seeds=10 --flags="--steps=20000 --n_step=3" --logdir=runs/three
     python recipes/sweep.py --logdir=runs/three --resume
 
-Each seed is a run of the recipe in a process of its own, with one thread, in the folder of its number. It has finished
-when its process ends without an error, and then `finished.json` is there. `--resume` continues the seeds that were
-interrupted or failed, and starts those that are missing; with it only `--seeds` and `--processes` may change. The
-picture, `seeds.png`, has each run as a thin line, the interquartile mean, and its 95 % bootstrap interval.
+Each seed is a run of the recipe in a process of its own, with one thread of TensorFlow, in the folder of its number. It
+has finished when its process ends without an error, and then `finished.json` is there. `--resume` continues the seeds
+that were interrupted or failed, and starts those that are missing; with it only `--seeds` and `--processes` may change.
+The picture, `seeds.png`, has each run as a thin line, the interquartile mean, and its 95 % bootstrap interval.
 """
 
 from __future__ import annotations

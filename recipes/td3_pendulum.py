@@ -207,7 +207,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
-        tau: share of the way that the target networks go to their networks after each update.
+        tau: share of the way that the target networks go to their networks each time the actor has moved.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.
@@ -255,7 +255,7 @@ def train(
             carry.obs = next_obs
 
             # Learn from what is remembered.
-            if memory.is_ready(max(learning_starts, 1)) and due(carry.step, train_interval, playing.sum()):
+            for _ in range(due(carry.step, train_interval, playing.sum()) if memory.is_ready(learning_starts) else 0):
                 noise = rng.standard_normal((minibatches, batch_size, *action_space.shape), np.float32)
                 carry.loss = finite(update(*memory.sample((minibatches, batch_size), rng), noise), carry.step)
 

@@ -19,6 +19,7 @@ from common.cli import (
     strict,
     validated,
 )
+from common.lazy import tf
 
 KNOWN = {"episodes": Count, "env_id": str, "resume": bool}
 
@@ -145,6 +146,8 @@ def test_each_failure_has_its_exit_code_and_one_line(capsys):
     assert outcome(capsys, failing(MemoryError("6 TB")))[0] == 2
     code, err = outcome(capsys, failing(UsageError("no\nsuch game")))
     assert code == 2 and err.count("\n") == 1 and "no such game" in err
+    code, err = outcome(capsys, failing(tf.errors.ResourceExhaustedError(None, None, "OOM of [9, 9]\nand a stack")))
+    assert code == 2 and err.count("\n") == 1 and err.endswith(": not enough memory: OOM of [9, 9]\n")
     with pytest.raises(ZeroDivisionError):  # a fault of ours is not dressed up as the user's
         strict(failing(ZeroDivisionError()), [])()
 

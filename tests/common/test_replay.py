@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from common.cli import UsageError
 from common.replay import (
     FrameReplayBuffer,
     NSteps,
@@ -246,7 +247,7 @@ def test_sequence_buffer_is_ready_and_continues_where_another_stopped():
         sequence_buffer(18, 2).load(first.state())
     first.flush()
     assert len(first) == 0
-    with pytest.raises(ValueError, match="too small"):
+    with pytest.raises(UsageError, match="10 steps is too small for 2 environments and sequences of 5 steps"):
         sequence_buffer(10, 2, burn_in=2, length=3)
 
 

@@ -345,6 +345,49 @@ def test_bad_input_gets_one_line_and_leaves_nothing(name, flag, said, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+class Stopped(Exception):
+    """What ends a run that has shown enough."""
+
+
+@pytest.mark.parametrize("name", ["dqn_atari", "ppo_atari", "rainbow_atari"])
+def test_neighbouring_seeds_train_in_other_games(name, tmp_path, monkeypatch):
+    """A vector of ALE gives its environments the seeds s, s + 1, …, so those of two runs must be further apart."""
+    recipe, seen = importlib.import_module(f"recipes.{name}"), []
+
+    def reset(seed):
+        seen.append(seed)
+        raise Stopped
+
+    def make(*args, **options):
+        games = original(*args, **options)
+        games.reset = reset
+        return games
+
+    original = recipe.make_atari
+    monkeypatch.setattr(recipe, "make_atari", make)
+    for seed in range(4):
+        with pytest.raises(Stopped):
+            recipe.train(env_id="probes/PixelChoice-v0", seed=seed, num_envs=16, logdir=str(tmp_path / str(seed)))
+    assert np.diff(sorted(seen)).min() >= 16 and 0 <= min(seen) <= max(seen) < 2**30
+
+
+@pytest.mark.parametrize("name", sorted(name for name in QUICK if "minibatches" in QUICK[name]))
+def test_as_many_rounds_of_updates_as_the_interval_says_although_a_step_of_all_games_is_longer(
+    name, tmp_path, monkeypatch
+):
+    """Four games, a round for each of their steps: at most the few steps before the first transition have none."""
+    recipe, rounds = importlib.import_module(f"recipes.{name}"), []
+    memory = next(kind for kind in vars(recipe).values() if inspect.isclass(kind) and kind.__name__.endswith("Buffer"))
+    original = memory.sample
+    monkeypatch.setattr(memory, "sample", lambda *args: rounds.append(1) or original(*args))
+    settings = {"train_interval": 1, "minibatches": 1, "learning_starts": 0, "eval_interval": 0, "eval_episodes": 0}
+    if name in VECTORS:
+        settings |= {"steps": 60}
+    run(name, tmp_path / "run", **settings, episodes=8)
+    step = json.loads(next(p for p in sorted((tmp_path / "run").rglob("state.json"))[::-1]).read_text())["step"]
+    assert step - 40 <= len(rounds) <= step and len(rounds) > step / 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_of_another_world_is_not_continued(name, runs, tmp_path):

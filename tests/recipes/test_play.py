@@ -320,6 +320,25 @@ def test_a_second_model_plays_in_the_right_half_of_the_film(run, tmp_path, monke
     assert (abs(left.astype(int) - right).mean() < 1) and left.std() > 0  # the same policy, the same start
 
 
+def test_a_game_without_end_is_not_shown_for_ever(tmp_path, monkeypatch, capsys):
+    """Always upwards on the cliff: the walker stays at the wall, and nothing truncates the game."""
+    monkeypatch.setattr("recipes.play.LONGEST", 30)
+    monkeypatch.setattr("common.evaluation.LONGEST", 30)
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((), dtype="int64"), keras.layers.Embedding(48, 4)])
+    model.set_weights([np.eye(1, 4).repeat(48, axis=0)])
+    model.save("up.keras")
+    play(model="up.keras", env_id="CliffWalking-v1", episodes=1, text=True)
+    assert capsys.readouterr().out.endswith("text            1 game, return -30, length 30\n")
+
+
+def test_a_folder_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "/"):
+        with pytest.raises(UsageError, match="is a folder and no model"):
+            play(model=path, env_id="CartPole-v1")
+
+
 def test_a_second_model_without_a_film_is_refused(run):
     with pytest.raises(UsageError, match="--beside is shown in a film"):
         play(run=str(run), beside="models/dqn_cartpole.keras")

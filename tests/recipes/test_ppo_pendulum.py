@@ -403,6 +403,17 @@ def test_scales_standardise_observations_and_give_values_in_units_of_the_world()
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_without_a_reward_values_are_in_units_of_the_world():
+    """A scale near 0 would make the first reward that comes a gigantic return."""
+    model = recipe.build_actor_critic(2, ASYMMETRIC, 4, -0.5)
+    seen, earned = recipe.Moments(2), recipe.Moments(1)
+    seen.add(np.array([[0.0, 1], [2, 3]]))
+    for reward, scale in (([0.0, 0], 1), ([0, 4], 3**0.5)):  # 0, 0, 0, 4: a mean of 1, a variance of (3 + 9) / 4
+        earned.add(np.array(reward)[:, None])
+        recipe.set_scales(model, seen, earned)
+        np.testing.assert_allclose(model.get_layer("return_scale").kernel, [[scale]], rtol=1e-6)
+
+
 def checkpoint_of(folder):
     """(state, arrays) of the newest checkpoint."""
     newest = max((folder / "checkpoint").iterdir())
