@@ -163,15 +163,22 @@ def test_noisy_weights_by_hand():
     np.testing.assert_array_equal(model(np.array([[1, 2]], np.float32))[0], [[1, 2]])  # the saved one has no noise
 
 
-def test_each_game_has_noise_of_its_own_which_alone_decides_at_first():
-    """An untrained network explores: on one screen each of 6 actions is best for about a sixth of the draws."""
+@pytest.mark.parametrize("bound", [0, 512**-0.5])
+def test_each_game_has_noise_of_its_own_which_alone_decides_at_first(bound):
+    """An untrained network explores: on one screen each of 6 actions is best for about a sixth of the draws.
+
+    The paper's means, uniform up to 1 / sqrt(512), prefer one action on all screens, whatever the noise.
+    """
+    keras.utils.set_random_seed(0)
     support = np.linspace(-10, 10, 51, dtype=np.float32)
     model, rng = build_q_network((4, 36, 36), 6, support, True, 0.5), np.random.default_rng(0)
     obs = np.broadcast_to(rng.integers(0, 256, (4, 36, 36), dtype=np.uint8), (600, 4, 36, 36))
     noise = draw_noise(model, rng, 600)
+    kernel = model.get_layer("head").kernel
+    kernel.assign(kernel + rng.uniform(-bound, bound, kernel.shape))
     action, _ = make_act(model)(obs, noise)
     count = np.bincount(action, minlength=6)
-    assert count.min() > 50 and count.max() < 200, count
+    assert (count.min() > 50 and count.max() < 200) == (bound == 0), count
     alone, _ = make_act(model)(obs, noise[0])
     assert (alone == action[0]).numpy().all()  # one draw for all games: they act alike
     for row in (0, 599):
