@@ -59,9 +59,9 @@ def measure(world):
 
 
 def at(run, step):
-    """Mean and deviation of the games of a run's last evaluation that is not after this step."""
-    last = max(i for i, when in enumerate(run["step"]) if when <= step)
-    return run["mean"][last], run["deviation"][last]
+    """Mean and deviation of the games of the evaluation of a run that is nearest to this step."""
+    nearest = min(range(len(run["step"])), key=lambda i: abs(run["step"][i] - step))
+    return run["mean"][nearest], run["deviation"][nearest]
 
 
 def table(results):

@@ -20,10 +20,11 @@ RUN = {
 }
 
 
-def test_the_last_evaluation_that_is_not_after_a_step():
+def test_the_evaluation_that_is_nearest_to_a_step():
     assert robots.at(RUN, 50_000) == (1.0, 0.1)
-    assert robots.at(RUN, 100_000) == (1.0, 0.1)  # the second comes 32 steps later
-    assert robots.at(RUN, 199_999) == (1234.4, 56.7)
+    assert robots.at(RUN, 100_000) == (2.0, 0.2)  # it comes 32 steps later
+    assert robots.at(RUN, 174_999) == (1234.4, 56.7)
+    assert robots.at(RUN, 175_001) == (4.0, 0.4)
 
 
 def test_the_table_by_hand():
