@@ -147,7 +147,7 @@ def forward(model, obs, noise):
         return model(obs)[:2]
     mu, sigma = model.get_layer("head"), model.get_layer("sigma")
     of_input, of_output = tf.split(noise, sigma.kernel.shape, axis=-1)  # [512], [units]
-    features = keras.Model(model.input, mu.input)(obs)  # [B, 512]
+    features = tf.cast(keras.Model(model.input, mu.input)(obs), tf.float32)  # [B, 512]
     head = mu(features) + sigma(features * of_input) * of_output  # sum_i w_ij x_i, [B, units]
     return keras.Model(mu.output, model.outputs[:2])(head)
 
