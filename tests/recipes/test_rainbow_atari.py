@@ -186,6 +186,16 @@ def test_each_game_has_noise_of_its_own_which_alone_decides_at_first(bound):
         assert action[row] == int(tf.argmax(q[0]))
 
 
+def test_on_a_trunk_in_bfloat16_head_and_noise_are_float32():
+    support, rng = np.linspace(-10, 10, 51, dtype=np.float32), np.random.default_rng(0)
+    exact, coarse = (build_q_network((4, 36, 36), 3, support, True, 0.5, d) for d in ("float32", "mixed_bfloat16"))
+    coarse.set_weights(exact.get_weights())
+    obs, noise = rng.integers(0, 256, (5, 4, 36, 36), dtype=np.uint8), draw_noise(exact, rng, 5)
+    (q, _), (near, logits) = forward(exact, obs, noise), forward(coarse, obs, noise)
+    assert near.dtype == logits.dtype == tf.float32 and np.abs(q).max() > 0.05
+    np.testing.assert_allclose(near, q, atol=0.01)  # bfloat16 has 8 bits
+
+
 def test_the_gradient_reaches_mu_and_sigma():
     # d q_0 / d mu_00 = obs_0 and d q_0 / d sigma_00 = obs_0 * noise of the input * noise of the output.
     model, noise = linear(np.eye(2), 0.1), np.array([-2, 0.5, 3, 1], np.float32)
