@@ -4,10 +4,10 @@ Where the world is a function of tensors, nothing needs to leave the graph. One 
 `num_envs` games and updates the networks. Python only counts: it sees the rewards and which games have ended.
 
     (1) play: `rollout_length` steps of `num_envs` games in the graph, each action sampled from the probabilities
-    (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step;
-        mean 0, deviation 1 over the rollout
-    (3) the actor's loss is -A * log pi(a), the critic's (target - v)² / 2 with A + v of before the update as a constant
-        target; `entropy_weight` times the entropy of pi is a bonus
+    (2) advantage A, by generalised advantage estimation, from the value of the true last observation of each step; the
+        target y = A + v; then A with mean 0, deviation 1 over the rollout
+    (3) the actor's loss is -A * log pi(a), the critic's (y - v)² / 2 with y as a constant; `entropy_weight` times the
+        entropy of pi is a bonus
     (4) update: one step of Adam, the gradient's norm at most `max_gradient_norm`
 
 The algorithm is that of a2c_cartpole.py with rollouts of more games, standardised advantages, orthogonal initial
