@@ -69,7 +69,7 @@ def test_its_twin_without_exploring_starts_fails(tmp_path, monkeypatch):
 
 
 class Greedy:
-    """A generator whose first actions are all 0, the best of a table of zeros."""
+    """A generator whose first actions are all 0, to stick."""
 
     def __init__(self, rng):
         self.rng = rng
