@@ -40,7 +40,7 @@ WORLDS = {
     ),
     "pong": (
         {
-            "env_id": "ALE/Pong-v5", "episodes": 380, "learning_rate": 2e-4, "train_interval": 8,
+            "env_id": "ALE/Pong-v5", "episodes": 380, "v_max": 5.0, "train_interval": 8,
             "epsilon_decay_steps": 150_000, "eval_episodes": 20,
         },
         18,

@@ -27,13 +27,13 @@ Differs from the text in (book/rainbow_atari.md):
     mu          starts at 0                               starts uniform, up to 1 / sqrt(inputs) from 0
     streams     share their hidden layer of 512           a hidden layer of 512 each
     beta        0.4 to 1 in 1,000,000 steps               0.4 to 1 in 50,000,000
-    optimizer   Adam 1e-4                                 Adam 6.25e-5, with the same epsilon
+    optimizer   Adam 1e-4, epsilon 1e-7                   Adam 6.25e-5, epsilon 1.5e-4
     copy        every 250 updates (1,000 steps)           every 8,000 steps
     memory      100,000 steps                             1,000,000 steps
     learning    starts after 10,000 steps                 starts after 20,000 steps
     start       0 to 29 idle frames, one may press FIRE   0 to 30 idle frames
 
-The last five are as in recipes/dqn_atari.py, so that `diff recipes/dqn_atari.py recipes/rainbow_atari.py` shows the six
+The last four are as in recipes/dqn_atari.py, so that `diff recipes/dqn_atari.py recipes/rainbow_atari.py` shows the six
 improvements and nothing else.
 
     python recipes/rainbow_atari.py --env_id=ALE/Pong-v5 --episodes=380 --learning_rate=2e-4 --train_interval=8 \
@@ -114,9 +114,9 @@ def build_q_network(obs_shape, num_actions, support=None, dueling=True, sigma=0.
 
 
 def build_optimizer(name, learning_rate):
-    """Adam with Rainbow's epsilon, or RMSProp as in recipes/dqn_atari.py."""
+    """Adam with a small epsilon, since slopes of probabilities are small; or RMSProp as in recipes/dqn_atari.py."""
     if name == "adam":
-        return keras.optimizers.Adam(learning_rate, epsilon=1.5e-4)
+        return keras.optimizers.Adam(learning_rate)
     return keras.optimizers.RMSprop(learning_rate, rho=0.9, momentum=0.95, epsilon=0.01)
 
 
