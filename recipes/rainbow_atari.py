@@ -41,7 +41,7 @@ improvements and nothing else.
 
 This run corresponds to the one in recipes/dqn_atari.py. With bfloat16, one seed, and noise and epsilon as they were
 earlier, it scored -3.51 where DQN scores 18.44: settings that suit Rainbow on Pong are still to be found
-(book/results/rainbow_atari/log.md). On the image probe all of three seeds average 3.9 of 4 after 448
+(book/results/rainbow_atari/log.md). On the image probe all three seeds average 3.9 of 4 after 448
 steps, and score 4 at the end (book/results/rainbow_atari, an Intel Xeon).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
