@@ -44,7 +44,8 @@ SETTINGS = {
         "nature bfloat16": ("--precision=bfloat16", 2, 5),
     },
     "dqn_atari": {"DQN": (DQN, 1, 3)},
-    "rainbow_atari": {"Rainbow": (OFF_POLICY, 1, 3)},
+    # Of an earlier recipe, so its other seeds are not run; settings for today's are still to be found.
+    "rainbow_atari": {"Rainbow, with earlier noise and epsilon": (OFF_POLICY, 1, 1)},
 }
 
 
