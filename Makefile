@@ -20,7 +20,7 @@ demo: .venv/ready
 		--epsilon_decay_steps=10000 --eval_episodes=2 --logdir=$(DEMO)/pong
 	$(BIN)/python recipes/play.py --run=$(DEMO)/pong --beside=models/dqn_atari_pong.keras --episodes=1 --video
 	@echo "to look at      $(DEMO)/cartpole/play.gif: a pole after some seconds of training"
-	@echo "to look at      $(DEMO)/pong/play.gif: the beginner, and beside it the trained network of models/"
+	@echo "to look at      $(DEMO)/pong/play.mp4: the beginner, and beside it the trained network of models/"
 	@echo "to type next    . .venv/bin/activate"
 
 test: .venv/ready
