@@ -101,14 +101,16 @@ AGAINST = {"steps": "step", "seconds": "seconds", "games": "episode"}  # what ru
 
 
 def smoothed(folder, against="steps"):
-    """A run's learning curve: where each game ended, [G], and the mean return of the last games until then, [G].
+    """A run's learning curve: where games ended, [P], and the mean return of the last games until then, [P].
 
-    It is smoothed as `learning_curve.png` is.
+    It is smoothed as `learning_curve.png` is. Games that end in the same step make one point, after the last of them.
     """
     games = read_episodes(folder)
     returns = games["episode_return"]
     mean, _ = rolling(returns, window_of(len(returns)))
-    return games[AGAINST[against]], mean
+    x = games[AGAINST[against]]
+    is_last = np.diff(x, append=np.inf) > 0
+    return x[is_last], mean[is_last]
 
 
 def at_points(points, x, y):
@@ -138,7 +140,7 @@ def middle(values):
 
 
 def plot_runs(path, groups, against="steps", title=""):
-    """Learning curves of groups of runs in one picture: each run thin, the interquartile mean with its interval.
+    """Learning curves of groups of runs in one picture: each run thin, over them `middle` and its interval.
 
     Args:
         path: of the PNG.
@@ -154,10 +156,13 @@ def plot_runs(path, groups, against="steps", title=""):
         for x, y in curves:
             some = slice(None, None, -(-len(x) // 2_000))
             axes.plot(x[some], y[some], color=f"C{i}", alpha=0.25, linewidth=0.6)
-        count = f"{len(curves)} runs" if len(curves) > 1 else "1 run"
-        axes.plot(points, mean, color=f"C{i}", linewidth=2, label=f"{name}, {count}")
+        count = len(curves)
+        runs = "1 run" if count == 1 else f"{'interquartile mean' if count > 3 else 'mean'} of {count} runs"
+        axes.plot(points, mean, color=f"C{i}", linewidth=2, label=f"{name}, {runs}")
         axes.fill_between(points, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
-    axes.set(xlabel={"steps": "environment steps"}.get(against, against), ylabel="mean return of the last games")
+    if max(map(len, groups.values())) > 1:
+        axes.fill_between([], [], color="0.5", alpha=0.25, linewidth=0, label="95 % interval of the mean")
+    axes.set(xlabel={"steps": "environment steps"}.get(against, against), ylabel="return, mean of the last games")
     axes.set_title(title)
     axes.legend(loc="best")
     axes.grid(alpha=0.3)

@@ -20,6 +20,7 @@ from common.plots import (
     plot_state_values,
     rolling,
     save_image,
+    smoothed,
 )
 from envs.grids import Grid
 
@@ -109,11 +110,12 @@ def test_rolling_agrees_with_windows_one_by_one():
     np.testing.assert_allclose(deviation, [window.std() for window in windows], atol=1e-6)
 
 
-def run_of(folder, returns, evaluations=()):
-    """What the curve of a run is drawn from."""
+def run_of(folder, returns, evaluations=(), steps=None):
+    """What the curve of a run is drawn from; a game ends every ten steps, or at `steps`."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"recipe": "r", "arguments": {"env_id": "e", "seed": 3}}))
-    lines = [f"{i + 1},{10 * (i + 1)},1,{value},10" for i, value in enumerate(returns)]
+    steps = steps or range(10, 10 * len(returns) + 1, 10)
+    lines = [f"{i + 1},{steps[i]},1,{value},10" for i, value in enumerate(returns)]
     (folder / "episodes.csv").write_text(
         "\n".join(["episode,step,seconds,episode_return,episode_length", *lines]) + "\n"
     )
@@ -179,8 +181,19 @@ def test_a_picture_of_groups_has_a_line_for_each_run_and_a_band_for_each_group(t
     falling = (np.array([5.0, 20]), np.array([2.0, 0]))
     plot_runs(tmp_path / "runs.png", {"a": [rising, falling], "b": [falling]})
     axes = figures[0].axes[0]
-    assert len(axes.lines) == 2 + 1 + 1 + 1 and len(axes.collections) == 2
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a, 2 runs", "b, 1 run"]
+    assert len(axes.lines) == 2 + 1 + 1 + 1 and len(axes.collections) == 2 + 1  # the last one is for the legend
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert said == ["a, mean of 2 runs", "b, 1 run", "95 % interval of the mean"]
     thick = axes.lines[2]
     assert thick.get_xdata()[[0, -1]].tolist() == [5, 30] and thick.get_ydata()[[0, -1]].tolist() == [1.5, 1.0]
     assert imread(tmp_path / "runs.png").std() > 0
+    plot_runs(tmp_path / "runs.png", {"a": [rising] * 4})
+    assert figures[1].axes[0].get_legend().get_texts()[0].get_text() == "a, interquartile mean of 4 runs"
+    plot_runs(tmp_path / "runs.png", {"a": [rising]})  # one run has no interval
+    assert [text.get_text() for text in figures[2].axes[0].get_legend().get_texts()] == ["a, 1 run"]
+
+
+def test_games_that_end_together_are_one_point_of_a_curve(tmp_path):
+    run_of(tmp_path / "run", [1, 3, 5, 7], steps=[20, 20, 30, 50])
+    x, y = smoothed(tmp_path / "run")
+    assert x.tolist() == [20, 30, 50] and y.tolist() == [2, 3, 4]  # (1+3)/2, (1+3+5)/3, (1+3+5+7)/4
