@@ -236,6 +236,8 @@ def train(
     run = Run("compiled_ppo_cartpole", locals(), columns=("loss", "entropy"))
     if run.env_kwargs:
         raise UsageError(f"--env_kwargs={run.env_kwargs}: the worlds of envs/tensor/ have no arguments")
+    if batch_size == 1:
+        raise UsageError("--batch_size=1: the advantage of one step, standardised, is 0")
     if rollout_length * num_envs % batch_size:
         raise UsageError(
             f"--batch_size={batch_size} does not divide the {rollout_length * num_envs} steps of a rollout"

@@ -286,6 +286,8 @@ def train(
     """
     run = Run("ppo_atari", locals(), COLUMNS, atari_settings(env_id, sticky_actions, noop_max))
     rows = np.arange(rollout_length * num_envs)
+    if batch_size == 1 and normalize_advantage:
+        raise UsageError("--batch_size=1: the advantage of one step, standardised, is 0; see --normalize_advantage")
     if len(rows) % batch_size:
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
     dtype = dtype_of(precision)

@@ -346,6 +346,8 @@ def train(
     """
     run = Run("ppo_pendulum", locals(), columns=("loss", "entropy", "divergence"))
     rows = np.arange(rollout_length * num_envs)
+    if batch_size == 1 and normalize_advantage:
+        raise UsageError("--batch_size=1: the advantage of one step, standardised, is 0; see --normalize_advantage")
     if len(rows) % batch_size:
         raise UsageError(f"--batch_size={batch_size} does not divide the {len(rows)} steps of a rollout")
     make_envs = partial(make_vec, env_id, kind="vectors", env_kwargs=run.env_kwargs, actions="continuous")

@@ -389,6 +389,17 @@ def test_as_many_rounds_of_updates_as_the_interval_says_although_a_step_of_all_g
     assert step - 40 <= len(rounds) <= step and len(rounds) > step / 3
 
 
+@pytest.mark.parametrize("name", sorted(name for name in RECIPES if "ppo" in name))
+def test_ppo_refuses_minibatches_of_one_step_whose_standardised_advantage_is_nothing(name, tmp_path):
+    train = importlib.import_module(f"recipes.{name}").train
+    with pytest.raises(UsageError, match="the advantage of one step"):
+        train(**QUICK[name] | {"batch_size": 1}, logdir=str(tmp_path / "run"))
+    assert not [*tmp_path.iterdir()]
+    if "normalize_advantage" in inspect.signature(train).parameters:
+        flags = {"batch_size": 1, "normalize_advantage": False, "episodes": 1, "eval_interval": 0, "eval_episodes": 0}
+        train(**QUICK[name] | flags, logdir=str(tmp_path / "run"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_run_of_another_world_is_not_continued(name, runs, tmp_path):

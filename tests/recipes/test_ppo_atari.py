@@ -449,6 +449,7 @@ def test_bfloat16_is_refused_where_the_machine_has_none(tmp_path, monkeypatch, c
     ("flag", "said"),
     [
         ("--batch_size=100", "--batch_size=100 does not divide the 2048 steps of a rollout"),
+        ("--batch_size=1", "--batch_size=1: the advantage of one step, standardised, is 0"),
         ("--network=foo", "--network=foo: one of nature, small is wanted"),
         ("--precision=foo", "--precision=foo: one of float32, bfloat16 is wanted"),
         ("--netwrok=small", "did you mean --network?"),
