@@ -300,8 +300,8 @@ class SequenceReplayBuffer:
     came of it. The next observation is slot t + 1. After the end of a game the environment resets on the following step
     (gymnasium's next-step autoreset): that step's observation is the game's last one, and its action is ignored.
 
-    A step is drawn uniformly. Its row holds the `burn_in` steps before it and the `length` steps from it on, as far as
-    they are of the same game.
+    A slot is drawn uniformly. Its row holds the `burn_in` steps before it and the `length` steps from it on, as far as
+    they are of the same game. A slot whose step only resets makes a row without a step to learn from.
 
     Args:
         capacity: steps kept, over all environments together.

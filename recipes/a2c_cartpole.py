@@ -24,7 +24,9 @@ Differs from the source in (book/a2c_cartpole.md):
                 critic, two layers of 64 units
     critic      its last layer begins at 0,        begins at random, no scale, no weight
                 times 100; weight of its loss 1e-4
-    optimizer   Adam, 1e-3                         RMSProp, its statistics shared by the threads
+    entropy     no bonus                           weight 0.01
+    optimizer   Adam, 1e-3, linearly to 0;         RMSProp, its statistics shared by the threads,
+                gradient norm at most 0.5          linearly to 0
 
     python recipes/a2c_cartpole.py
 
@@ -182,7 +184,7 @@ def train(
         hidden_units: width of the two hidden layers of each network.
         value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
         rollout_length: steps of each game between two updates.
         gamma: discount factor per step.

@@ -52,8 +52,8 @@ What one thing of the text at a time does:
     training                         4.862 (3.629 to 5.708) s
     whole process                    11.67 (10.01 to 13.08) s
 
-`diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change. The saved
-model contains both: `model.get_layer("actor")` and `model.get_layer("critic")`.
+`diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change, and the
+entropy bonus. The saved model contains both: `model.get_layer("actor")` and `model.get_layer("critic")`.
 """
 
 from __future__ import annotations

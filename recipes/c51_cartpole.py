@@ -16,7 +16,7 @@ Source: Bellemare, Dabney, Munos, A Distributional Perspective on Reinforcement 
 (https://arxiv.org/abs/1707.06887).
 
 `diff recipes/dqn_cartpole.py recipes/c51_cartpole.py` shows the idea: head, target and loss. All other settings are
-those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
+those of `recipes/dqn_cartpole.py`. How they differ from the source's is listed in book/c51_cartpole.md.
 
     python recipes/c51_cartpole.py
 
@@ -166,7 +166,7 @@ def train(
         atoms: number of returns that the network tells apart.
         v_min: lowest of them; lower returns count as this one.
         v_max: highest of them; higher returns count as this one.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

@@ -22,6 +22,7 @@ Differs from the source in (book/ddpg_pendulum.md):
     action      enters the critic's first layer          enters its second layer
     start       usual weights, random actions            last weights within ±0.003, the actor's actions
     noise       normal, independent at each step         Ornstein-Uhlenbeck, correlated over time
+    games       8 side by side                           1
     updates     64 after every 64 steps, in one call     1 after every step
     batch       128                                      64
     optimizer   Adam, 1e-3                               Adam, actor 1e-4, critic 1e-3 with weight decay 1e-2

@@ -14,7 +14,7 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 (https://arxiv.org/abs/1509.06461).
 
 `diff recipes/dqn_cartpole.py recipes/double_dqn_cartpole.py` shows the idea: the target. All settings are those of
-`recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
+`recipes/dqn_cartpole.py`; how they differ from the paper's is listed in book/double_dqn_cartpole.md.
 
     python recipes/double_dqn_cartpole.py
 
@@ -149,7 +149,7 @@ def train(
         batch_size: transitions per update.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

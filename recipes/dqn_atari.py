@@ -6,8 +6,8 @@ state, which a slower copy of the network, the target network, estimates.
 
     (1) act: mostly the action with the highest q, with probability epsilon a random one
     (2) remember the step
-    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated; with --n_step=n, r is
-        the discounted sum of n rewards, s' the state n steps later, and gamma becomes gamma^n
+    (3) target: y = r + gamma * max_a q_target(s', a), and y = r where the episode terminated or a life was lost; with
+        --n_step=n, r is the discounted sum of n rewards, s' the state n steps later, and gamma becomes gamma^n
     (4) regress q(s, a) onto y with Huber's loss, whose slope is the error clipped to ±1
     (5) every `target_interval` updates, copy the network into the target network
 
@@ -20,6 +20,7 @@ Differs from the text in (book/dqn_atari.md):
                 here                                     text
     update      on the state acted in                    on the next state: fits q(s', a) to the target of (s, a)
     score       the sum of the game's own rewards        the sum of the clipped rewards
+    lives       a lost one ends the sum of rewards       only the end of the game does
     weights     start as He's                            start as Glorot's; with Adam many units die
     optimizer   Adam 1e-4, epsilon 1.5e-4 (or rmsprop)   RMSProp 2.5e-4, momentum 0.95, epsilon 0.01
     copy        every 250 updates (1,000 steps)          every 10,000 steps

@@ -18,6 +18,8 @@ Differs from the source in (book/dqn_cartpole.md):
     observation a vector of numbers                      four frames of a game
     network     two layers of 128 units                  three convolutions and a layer of 512 units
     updates     32 after every 64 steps, in one call     1 after every 4 steps
+    batch       64                                       32
+    learning    starts after 1,000 steps                 starts after 50,000 steps
     loss        squared error, gradient norm at most 10  Huber's, whose slope is the error clipped to ±1
     copy        after every 32 updates                   after every 10,000 updates
     optimizer   Adam, 2.3e-3, linearly to 0              RMSProp, 2.5e-4
@@ -157,7 +159,7 @@ def train(
         batch_size: transitions per update.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

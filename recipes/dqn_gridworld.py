@@ -180,7 +180,7 @@ def train(
         minibatches: updates between two moves of all agents.
         batch_size: steps per minibatch.
         gamma: discount factor per step.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

@@ -119,7 +119,7 @@ def make_act(model):
 
 
 def make_update(model, target_model, optimizer, gamma, q_lambda, burn_in):
-    """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss."""
+    """Compiled: one gradient step on each of K minibatches, [K, B, ...] → mean loss, 0 where nothing is learned."""
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=True)
@@ -205,7 +205,7 @@ def train(
         batch_size: sequences per update.
         gamma: discount factor per step.
         q_lambda: weight of the next target in a target; that of the next value is the rest of 1.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

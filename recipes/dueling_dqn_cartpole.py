@@ -14,8 +14,9 @@ Source: Wang, Schaul, Hessel, van Hasselt, Lanctot, de Freitas, Dueling Network 
 Learning, ICML 2016 (https://arxiv.org/abs/1511.06581).
 
 `diff recipes/dqn_cartpole.py recipes/dueling_dqn_cartpole.py` shows the idea: the head of the network. All settings are
-those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers. In the source value and advantage
-have a hidden layer each; here they share both layers, so that the network has the size of its sibling.
+those of `recipes/dqn_cartpole.py`. In the source value and advantage have a hidden layer each; here they share both
+layers, so that the network has the size of its sibling. The source's target is that of Double DQN. What else differs
+from it is listed in book/dueling_dqn_cartpole.md.
 
     python recipes/dueling_dqn_cartpole.py
 
@@ -157,7 +158,7 @@ def train(
         batch_size: transitions per update.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

@@ -14,7 +14,7 @@ Source: Sutton and Barto, Reinforcement Learning, 2nd edition, section 5.3 and e
 Differs from the source in (book/monte_carlo_blackjack.md):
 
                  here                                    source
-    starts       the first action is random              the first state is, too: all cards equally likely
+    starts       the first action is random              the first state is, too: all states equally likely
     policy       changes after 4,096 games side by side  after every game
     at first     stick everywhere                        stick on 20 and 21
 

@@ -324,7 +324,7 @@ def train(
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
         adam_epsilon: what Adam adds to the root of the mean squared gradient.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
         log_deviation: initial log of the deviation of an action, in units of half the world's range.

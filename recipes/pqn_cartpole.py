@@ -23,6 +23,8 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
     optimizer   Adam, 1e-3, linearly to 0       RAdam, 1e-4, linearly to 0
     exploration 1 to 0.04 in 8,000 steps        1 to 0.2 in 100,000
     rewards     as they are                     times 0.1
+    loss        squared error                   half of it; both limit the gradient's norm to 10
+    truncated   the value of what follows       as if the game had terminated
 
     python recipes/pqn_cartpole.py
 
@@ -168,7 +170,7 @@ def train(
         num_envs: games played side by side.
         hidden_units: width of both hidden layers.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
         epsilon_final: probability of a random action after the decay.
         epsilon_decay_steps: steps in which the probability of a random action falls linearly from 1 to epsilon_final.
         rollout_length: steps of each game between two rounds of updates.

@@ -16,8 +16,9 @@ which would bias what the network learns, so a step that is drawn more often cou
 Source: Schaul, Quan, Antonoglou, Silver, Prioritized Experience Replay, ICLR 2016 (https://arxiv.org/abs/1511.05952).
 
 `diff recipes/dqn_cartpole.py recipes/prioritized_dqn_cartpole.py` shows the idea: the memory, the weights and the
-priorities. All other settings are those of `recipes/dqn_cartpole.py`, whose page lists how they differ from the papers.
-Priorities change after a round of updates, not after each of its minibatches.
+priorities. All other settings are those of `recipes/dqn_cartpole.py`. The source has the target of Double DQN, and a
+quarter of DQN's learning rate. Here priorities change after a round of updates, not after each of its minibatches. What
+else differs from the source is listed in book/prioritized_dqn_cartpole.md.
 
     python recipes/prioritized_dqn_cartpole.py
 
@@ -163,7 +164,7 @@ def train(
         beta_steps: steps in which this exponent rises linearly to 1.
         gamma: discount factor per step.
         n_step: rewards summed in a target before the bootstrap.
-        target_interval: updates between two copies into the target network, rounded up to rounds of `minibatches`.
+        target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.
         eval_episodes: greedy games per evaluation; 0 means no evaluation.
         save_interval: steps between two saves.

@@ -10,7 +10,7 @@ weights, and it learns most often from the steps that it predicts worst.
         w_i = (N P(i))^-beta, divided by the largest of the batch (--prioritized=false: all priorities are 1)
     (4) target: the distribution of R + gamma^n z in s', the state n steps later, with R the discounted sum of n rewards
         (--n_step=1: one) and z distributed as the target network says for the action that the network prefers there
-        (--double=false: that the target network prefers); where the episode terminated it is R alone
+        (--double=false: that the target network prefers); where the episode terminated or a life was lost it is R alone
     (5) minimize w times the Kullback-Leibler divergence of that target from the prediction for (s, a)
         (--distributional=false: Huber's loss between means, as in DQN)
     (6) the new priority of a row is its loss to the power of 1/2
@@ -34,7 +34,7 @@ Differs from the text in (book/rainbow_atari.md):
     start       0 to 29 idle frames, one may press FIRE   0 to 30 idle frames
 
 The last four are as in recipes/dqn_atari.py, so that `diff recipes/dqn_atari.py recipes/rainbow_atari.py` shows the six
-improvements and nothing else.
+improvements and Adam's epsilon, which is 1.5e-4 there.
 
     python recipes/rainbow_atari.py --env_id=ALE/Pong-v5 --episodes=380 --train_interval=8 --v_max=5 --eval_episodes=20
 

@@ -23,6 +23,7 @@ Differs from the source in (book/td3_pendulum.md):
 
                 here                                     source
     network     two layers of 128 units                  400 and 300 units
+    games       8 side by side                           1
     updates     64 after every 64 steps, in one call     1 after every step
     batch       128                                      100
     gamma       0.98                                     0.99
