@@ -72,7 +72,14 @@ class EpisodeLog:
         self.rate_from = (time.monotonic(), step)
 
     def add(self, step, seconds, episode_return, episode_length, own):
-        """Add a line for one game; it is only certain to be on the disk after `sync`."""
+        """Add a line for one game; it is only certain to be on the disk after `sync`.
+
+        FloatingPointError if the return is NaN or infinite, which ends the run with one line and code 1.
+        """
+        if not math.isfinite(episode_return):
+            raise FloatingPointError(
+                f"the return of a game is {episode_return} at step {step}; the last good checkpoint is kept"
+            )
         self.episode += 1
         self.returns.append(float(episode_return))
         numbers = (self.episode, step, round(seconds, 3), episode_return, episode_length)

@@ -122,7 +122,8 @@ class Run:
             raise UsageError(f"{self.dir} holds a run of {config['recipe']}, not of {self.recipe}")
         before = {**config["arguments"], "env_kwargs": config["env_kwargs"]}
         now = {**self.arguments, "env_kwargs": json.loads(json.dumps(self.env_kwargs))}
-        for name in sorted((before.keys() | now.keys()) - RESUMABLE):
+        names = (before.keys() | now.keys()) - RESUMABLE
+        for name in sorted(names, key=lambda name: (name == "env_kwargs", name)):  # flags that are a part of it first
             if name not in before:
                 raise UsageError(f"--resume: {self.dir / 'config.json'} lacks the argument {name}")
             if before[name] != now.get(name):
@@ -391,6 +392,10 @@ class Run:
             scores = evaluate(envs, act, seed, how, lambda: self.interrupted)
         if scores is None:
             return None
+        if not np.isfinite(scores.returns).all():
+            raise FloatingPointError(
+                f"a return of the evaluation at step {moment.step} is NaN or infinite; the last good checkpoint is kept"
+            )
         self.evaluations.add(moment.step, moment.episode, round(moment.seconds, 3), scores, model)
         found = {"step": moment.step, "epsilon": epsilon, "scores": scores.returns.tolist()}
         write_json(self.dir / "evaluation.json", found)  # anew: what was noted of another step goes
@@ -420,6 +425,10 @@ class Run:
         last = f"; the last {len(returns)} average {np.mean(returns):.2f}" if returns else ""
         trained = f"{self.episode:,} games, {self.carry.step:,} steps in {self.seconds:.1f} s{last}"
         print(f"trained         {trained}")
+        optimizers = [value for value in vars(self.carry).values() if hasattr(value, "iterations")]
+        if optimizers and not any(int(optimizer.iterations) for optimizer in optimizers):
+            flags = [f"--{name}" for name in ("learning_starts", "train_interval", "n_step") if name in self.arguments]
+            print(f"no update       was made, the network is as it began{': see ' * bool(flags)}{', '.join(flags)}")
         print(f"learning curve  {self.dir / 'learning_curve.png'}")
         print(f"model           {self.dir / 'model.keras'}")
         print(f"event file      {max(self.dir.glob('events.out.*'))}")  # the newest: its name has the time
@@ -430,7 +439,9 @@ class Run:
         print(f"to play with it python {script('play')} --run={folder}{world} --episodes=100{video}")
         if is_final:
             return
-        longer = f"--steps={2 * self.carry.step}" if "steps" in self.arguments else f"--episodes={2 * self.episode}"
+        counts = {"steps": self.carry.step, "episodes": self.episode}
+        ended = [name for name, count in counts.items() if count >= self.arguments.get(name, math.inf)] or ["episodes"]
+        longer = " ".join(f"--{name}={2 * counts[name]}" for name in ended)
         again = f"--logdir={folder}{world} --resume {longer}"
         if self.mean_of_last() >= self.arguments.get("solved_at", math.inf):
             again += " --solved_at=1e9"  # a goal that is reached would end the training at once

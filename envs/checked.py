@@ -20,7 +20,11 @@ MOST_STATES = 10**7  # of a table
 KINDS = {
     "vectors": (
         "vectors of numbers are wanted, gymnasium.wrappers.FlattenObservation makes them",
-        lambda env: isinstance(env.observation_space, Box) and len(env.observation_space.shape) == 1,
+        lambda env: (
+            isinstance(env.observation_space, Box)
+            and len(env.observation_space.shape) == 1
+            and env.observation_space.shape[0] > 0
+        ),
     ),
     "numbers": (
         f"numbers of states from 0 on are wanted, or tuples of numbers, at most {MOST_STATES:,} states; "
@@ -238,7 +242,10 @@ def try_out(env_id, env):
             tried = gym.wrappers.PassiveEnvChecker(env)
             space = env.action_space
             action = space.start if isinstance(space, Discrete) else (space.low + space.high) / 2
-            for obs in (tried.reset(seed=0)[0], tried.step(action)[0]):
+            first, (second, reward, *_) = tried.reset(seed=0)[0], tried.step(action)
+            if np.ndim(reward):
+                raise gym.error.Error(f"a reward is a number, not an array of the shape {np.shape(reward)}")
+            for obs in (first, second):
                 if (shape := env.observation_space.shape) is not None and np.shape(obs) != shape:
                     raise gym.error.Error(f"an observation has the shape {np.shape(obs)}, not that of its space")
     except Exception as error:

@@ -179,7 +179,7 @@ def train(
         logdir: folder of the run; runs/a2c_cartpole/<date-time> if empty.
         resume: continue the run in logdir from its last save.
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
-        steps: environment steps, over all environments together.
+        steps: environment steps, over all environments together, rounded up to whole rollouts.
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
         value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.

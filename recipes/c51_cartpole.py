@@ -162,7 +162,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
-        n_step: rewards summed in a target before the bootstrap.
+        n_step: rewards summed in a target before the bootstrap; fewer than a truncated game has steps.
         atoms: number of returns that the network tells apart.
         v_min: lowest of them; lower returns count as this one.
         v_max: highest of them; higher returns count as this one.

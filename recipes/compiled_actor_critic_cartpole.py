@@ -191,7 +191,7 @@ def train(
         logdir: folder of the run; runs/compiled_actor_critic_cartpole/<date-time> if empty.
         resume: continue the run in logdir from its last save.
         env_kwargs: arguments of the environment, as JSON; the worlds of envs/tensor/ have none.
-        steps: environment steps, over all games together.
+        steps: environment steps, over all games together, rounded up to whole rollouts.
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
         value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.
@@ -210,6 +210,8 @@ def train(
     run = Run("compiled_actor_critic_cartpole", locals(), columns=("loss", "entropy"))
     if run.env_kwargs:
         raise UsageError(f"--env_kwargs={run.env_kwargs}: the worlds of envs/tensor/ have no arguments")
+    if rollout_length * num_envs == 1:
+        raise UsageError("--rollout_length=1 --num_envs=1: the advantage of one step, standardised, is 0")
     make_envs = partial(make_vec, env_id, kind="vectors")
     envs = make_envs(1)
     keras.utils.set_random_seed(seed)

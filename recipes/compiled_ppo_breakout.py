@@ -226,7 +226,7 @@ def train(
         logdir: folder of the run; runs/compiled_ppo_breakout/<date-time> if empty.
         resume: continue the run in logdir from its last save.
         env_kwargs: arguments of the environment, as JSON; the worlds of envs/tensor/ have none.
-        steps: environment steps, over all games together.
+        steps: environment steps, over all games together, rounded up to whole rollouts.
         num_envs: games played side by side.
         network: what the first layer is: dense, or a convolution of 3 x 3 cells.
         filters: number of filters of the convolution.

@@ -256,7 +256,7 @@ def train(
         logdir: folder of the run; runs/ppo_atari/<date-time> if empty.
         resume: continue the run in logdir from its last save.
         env_kwargs: arguments of the environment, as JSON, such as '{"name": 1}'.
-        steps: environment steps, over all environments together.
+        steps: environment steps, over all environments together, rounded up to whole rollouts.
         num_envs: games played side by side.
         sticky_actions: probability that the emulator repeats the last action; gymnasium's v5 ids have 0.25.
         life_loss: learn from a lost life as if the game had terminated; games still continue to their end.

@@ -161,7 +161,7 @@ def train(
         minibatches: updates in a round, compiled into one call.
         batch_size: transitions per update.
         gamma: discount factor per step.
-        n_step: rewards summed in a target before the bootstrap.
+        n_step: rewards summed in a target before the bootstrap; fewer than a truncated game has steps.
         quantiles: number of quantiles per action.
         target_interval: updates between two copies into the target network, which wait for the end of a round.
         eval_interval: steps between two evaluations during training; 0 means only the one at the end.

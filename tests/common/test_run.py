@@ -16,7 +16,7 @@ import pytest
 
 from common import checkpoint
 from common.cli import UsageError
-from common.evaluation import Evaluations
+from common.evaluation import Evaluations, Scores
 from common.files import EPISODE_COLUMNS, NEW_IN_KERAS, read_csv, read_episodes
 from common.lazy import keras
 from common.run import Run, due, finite, has_pictures
@@ -263,6 +263,45 @@ def test_due_counts_multiples_in_batches_of_any_size(interval):
     assert multiples == count // interval
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_game_whose_return_is_not_finite_ends_the_run_and_is_no_line(tmp_path, value):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    with pytest.raises(FloatingPointError, match=f"return of a game is {value} at step 20"), run:
+        play(run, carry)
+        run.log_games(10, [value], [10], epsilon=0.5)
+    assert read_episodes(tmp_path)["episode"].tolist() == [1]  # and not a damaged file
+    assert new_run(tmp_path, resume=True).begin(model=model_of(0), step=0).step == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_evaluation_that_is_not_finite_ends_the_run_which_can_be_resumed(tmp_path, monkeypatch, value):
+    run = new_run(tmp_path)
+    carry = run.begin(model=model_of(0), step=0)
+    scores = Scores(np.array([1.0, value]), np.array([1, 1]), 2)
+    monkeypatch.setattr("common.run.evaluate", lambda *args: scores)
+    with pytest.raises(FloatingPointError, match="evaluation at step 10 is NaN or infinite"), run:
+        play(run, carry)
+        run.evaluate_every(10, OneStep, 2)
+        run.save_every(10)
+    assert not (tmp_path / "evaluation.json").exists() and not (tmp_path / "best.keras").exists()
+    assert new_run(tmp_path, resume=True).begin(model=model_of(0), step=0).step == 0
+
+
+def test_a_run_without_an_update_says_so_and_names_the_flags_that_decide_it(tmp_path, capsys):
+    run = new_run(tmp_path, learning_starts=1000)
+    optimizers = {"optimizer": keras.optimizers.Adam(), "critic_optimizer": keras.optimizers.Adam()}
+    carry = run.begin(model=model_of(0), **optimizers, step=0)
+    with run:
+        play(run, carry)
+    run.tell()
+    said = capsys.readouterr().out
+    assert hint(said, "no update") == "was made, the network is as it began: see --learning_starts"
+    optimizers["critic_optimizer"].iterations.assign(1)
+    run.tell()
+    assert "no update" not in capsys.readouterr().out
+
+
 OneStep = partial(make_vec, "probes/OneStep-v0", kind="vectors")
 
 
@@ -307,6 +346,9 @@ def hint(said, what):
         ({"episodes": 300, "solved_at": 495.0}, 100, "--episodes=200 --solved_at=1e9"),  # they average 495
         ({"episodes": 100, "solved_at": 496.0}, 100, "--episodes=200"),
         ({"episodes": 99, "solved_at": 0.0}, 99, "--episodes=198"),  # too few games for a mean
+        ({"episodes": 99, "steps": 30}, 4, "--steps=80"),
+        ({"episodes": 3, "steps": 90}, 4, "--episodes=8"),  # twice the steps would end with the games as before
+        ({"episodes": 3, "steps": 30}, 4, "--steps=80 --episodes=8"),
     ],
 )
 def test_the_hint_to_train_on_names_more_games_and_a_goal_that_is_not_reached(tmp_path, capsys, changes, games, flags):
@@ -528,6 +570,9 @@ DAMAGES = {
     "arguments a list": (changed(arguments=[]), "arguments is missing or wrong"),
     "no env_kwargs": (changed(env_kwargs=None), "env_kwargs is missing or wrong"),
     "other env_kwargs": (changed(env_kwargs={"x": 1}), "was started with {'x': 1}"),
+    "a flag and env_kwargs, which may hold it": (
+        lambda folder: (argument("seed", 1)(folder), changed(env_kwargs={"x": 1})(folder)), "--seed=0, but the run",
+    ),
     "continued a number": (changed(continued=3), "continued is missing or wrong"),
     "evaluations short": (edited("evaluations.csv", "20,2,", "20,"), "evaluations.csv is damaged: line 2"),
     "evaluations empty": (written("evaluations.csv", ""), "evaluations.csv is damaged"),

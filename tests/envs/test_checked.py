@@ -43,6 +43,15 @@ class OtherShape(Pole):
         return np.zeros(3, np.float32), 1.0, True, False, {}
 
 
+class ArrayReward(Pole):
+    def step(self, action):
+        return np.zeros(2, np.float32), np.ones(1), True, False, {}
+
+
+class Nothing(Pole):
+    observation_space = gym.spaces.Box(-1, 1, (0,))
+
+
 class Fails(Pole):
     def step(self, action):
         raise RuntimeError("out of\nbatteries")
@@ -77,7 +86,7 @@ class Strict(Pole):
         return np.full(2, 0.1), reward, False, False, {}
 
 
-for _world in (Pole, OldReset, OldStep, NoSeed, OtherShape, Fails, Strict):
+for _world in (Pole, OldReset, OldStep, NoSeed, OtherShape, ArrayReward, Nothing, Fails, Strict):
     gym.register(f"door/{_world.__name__}-v0", entry_point=_world)
 gym.register("door/SameStep-v0", entry_point=Pole, vector_entry_point=SameStep)
 
@@ -93,6 +102,8 @@ def test_a_world_that_keeps_the_rules_is_served():
         ("OldReset", "fails at its first step: "),
         ("OldStep", "fails at its first step: "),
         ("NoSeed", "fails at its first step: "),
+        ("ArrayReward", r"a reward is a number, not an array of the shape \(1,\)"),
+        ("Nothing", "vectors of numbers are wanted"),
         ("OtherShape", r"an observation has the shape \(3,\), not that of its space"),
         ("Fails", r"fails at its first step: RuntimeError: out of batteries \(test_checked.py, line \d+\)"),
         ("SameStep", "NEXT_STEP"),

@@ -389,6 +389,13 @@ def test_as_many_rounds_of_updates_as_the_interval_says_although_a_step_of_all_g
     assert step - 40 <= len(rounds) <= step and len(rounds) > step / 3
 
 
+def test_a_rollout_of_one_step_whose_standardised_advantage_is_nothing_is_refused(tmp_path):
+    train = importlib.import_module("recipes.compiled_actor_critic_cartpole").train
+    with pytest.raises(UsageError, match="the advantage of one step"):
+        train(num_envs=1, rollout_length=1, logdir=str(tmp_path / "run"))
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("name", sorted(name for name in RECIPES if "ppo" in name))
 def test_ppo_refuses_minibatches_of_one_step_whose_standardised_advantage_is_nothing(name, tmp_path):
     train = importlib.import_module(f"recipes.{name}").train
