@@ -4,8 +4,8 @@ Two rules, both on the games of training, whose actions are sampled or at times 
 games is 18, and when that of the last 100 is above 18. What the network earns is apart from both: the mean of 100 games
 at the end. PPO's settings were tried on seed 100 (book/results/ppo_atari/log.md); the seeds here are from 1000 on.
 
-Writes book/results/<recipe>/pong.json after every run, and at the end pong.png, the tables in the pages and a line of
-PPO's docstring. What is in a JSON file already is not run again. Refuses a tree with changes that no commit holds.
+Writes book/results/<recipe>/pong.json after every run, and at the end pong.png, the tables in the pages and the scores
+in the docstrings. What is in a JSON file already is not run again. Refuses a tree with changes that no commit holds.
 
     python benchmarks/pong.py [dqn_atari rainbow_atari]
     python benchmarks/pong.py texts    # from the runs that there are
@@ -21,6 +21,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,8 @@ from common.plots import at_points, plot_runs, smoothed
 
 ROOT = Path(__file__).parent.parent
 RESULTS, BOOK, RECIPES = ROOT / "book" / "results", ROOT / "book", ROOT / "recipes"
-OFF_POLICY = "--episodes=380 --learning_rate=2e-4 --train_interval=8 --precision=bfloat16"
-DQN = f"{OFF_POLICY} --n_step=3 --epsilon_decay_steps=150000"
+FAST = "--learning_rate=2e-4 --train_interval=8 --precision=bfloat16"
+DQN = f"--episodes=380 {FAST} --n_step=3 --epsilon_decay_steps=150000"
 # recipe → name → (flags, cores of a run, seeds)
 SETTINGS = {
     "ppo_atari": {
@@ -46,7 +47,6 @@ SETTINGS = {
     "dqn_atari": {"DQN": (DQN, 1, 3)},
     "rainbow_atari": {
         "Rainbow": ("--episodes=300 --v_max=5 --sigma=0.1 --precision=bfloat16", 1, 3),
-        "Rainbow, with earlier noise and epsilon": (OFF_POLICY, 1, 1),  # not run again
     },
 }
 
@@ -75,9 +75,17 @@ def measure(recipe, name, seed, free):
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True, env=environment, preexec_fn=pinned)
     for core in cores:
         free.put(core)
+    return summary(run, seed)
+
+
+def summary(run, seed):
+    """What is kept of a run that has ended."""
     episodes, config = read_episodes(run), json.loads((run / "config.json").read_text())
-    seconds, mean = smoothed(run, "seconds")
-    points = np.linspace(seconds[0], seconds[-1], 200)
+    curves = {}
+    for name, against in (("curve", "seconds"), ("curve_in_steps", "steps")):
+        x, mean = smoothed(run, against)
+        points = np.linspace(x[0], x[-1], 200)
+        curves[name] = [points.round(1).tolist(), at_points(points, x, mean).round(2).tolist()]
     return {
         "seed": seed,
         "score": float(np.mean(json.loads((run / "evaluation.json").read_text())["scores"])),
@@ -85,7 +93,7 @@ def measure(recipe, name, seed, free):
         "last_100_above_18": moment(episodes, 100, 18.01),  # means of 100 whole numbers
         "steps": int(episodes["step"][-1]),
         "minutes": float(episodes["seconds"][-1] / 60),
-        "curve": [points.round(1).tolist(), at_points(points, seconds, mean).round(2).tolist()],
+        **curves,
         **{key: config[key] for key in ("versions", "machine", "git_commit")},
     }
 
@@ -131,21 +139,31 @@ def with_table(page, results):
     return between_marks(page, "pong", table(results))
 
 
-IN_DOCSTRING = re.compile(r"^\d+ seeds of Pong, .*?\(book/results/ppo_atari/pong\.json\)$", re.DOTALL | re.MULTILINE)
+# How each recipe acts in the games that are scored, and in those of training.
+ACTS = {
+    "ppo_atari": ("greedy games", "where actions are sampled"),
+    "rainbow_atari": ("games", "with noise in the head"),
+}
 
 
-def in_words(runs):
+def in_docstring(recipe):
+    """What finds the sentences of `in_words` in the recipe."""
+    return re.compile(rf"^\d+ seeds of Pong, .*?\(book/results/{recipe}/pong\.json\)$", re.DOTALL | re.MULTILINE)
+
+
+def in_words(recipe, runs):
     """What the command of the docstring reaches, as it says it."""
+    scored, trained = ACTS[recipe]
     scores, minutes = [run["score"] for run in runs], [run["minutes"] for run in runs]
     reached = [run["last_20_at_18"][0] for run in runs if run["last_20_at_18"]]
-    when = f", after {min(reached):.0f} to {max(reached):.0f} minutes" if reached else ""
-    return (
-        f"{len(runs)} seeds of Pong, 100 greedy games each: median {statistics.median(scores):.2f}, lowest "
-        f"{min(scores):.2f}; {statistics.median(minutes):.0f} minutes of training on\n"
-        f"one core of an {runs[0]['machine']['processor']}. In training, where actions are sampled, 20 games in a row "
-        f"averaged 18 on {len(reached)} of\n"
-        f"{len(runs)} seeds{when} (book/results/ppo_atari/pong.json)"
+    when = f", after {' to '.join(dict.fromkeys(f'{f(reached):.0f}' for f in (min, max)))} minutes" if reached else ""
+    text = (
+        f"{len(runs)} seeds of Pong, 100 {scored} each: median {statistics.median(scores):.2f}, lowest "
+        f"{min(scores):.2f}; {statistics.median(minutes):.0f} minutes of training on one core of an "
+        f"{runs[0]['machine']['processor']}. In training, {trained}, 20 games in a row averaged 18 on "
+        f"{len(reached)} of {len(runs)} seeds{when} (book/results/{recipe}/pong.json)"
     )
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def saved(recipe):
@@ -155,12 +173,14 @@ def saved(recipe):
 
 
 def texts():
-    """Every page that shows these results → its content, and PPO's recipe."""
+    """Every page and every docstring that shows these results → its file's content."""
     ppo, others = saved("ppo_atari"), saved("dqn_atari") | saved("rainbow_atari")
     found = {BOOK / "ppo_atari.md": ppo, BOOK / "dqn_atari.md": others, BOOK / "rainbow_atari.md": others}
-    recipe = RECIPES / "ppo_atari.py"
-    words = IN_DOCSTRING.sub(in_words(ppo["small bfloat16"]), recipe.read_text())
-    return {**{page: with_table(page.read_text(), runs) for page, runs in found.items() if runs}, recipe: words}
+    pages = {page: with_table(page.read_text(), runs) for page, runs in found.items() if runs}
+    for recipe, name in (("ppo_atari", "small bfloat16"), ("rainbow_atari", "Rainbow")):
+        path, words = RECIPES / f"{recipe}.py", in_words(recipe, saved(recipe)[name])
+        pages[path] = in_docstring(recipe).sub(lambda _, words=words: words, path.read_text())
+    return pages
 
 
 def draw(folder, title, results):

@@ -350,7 +350,8 @@ def syllabus(text, results):
             took = duration(statistics.median(of["seconds"]))
         elif (RESULTS / recipe / "pong.json").exists():  # by benchmarks/pong.py
             runs = next(iter(json.loads((RESULTS / recipe / "pong.json").read_text()).values()))
-            score = f"Pong {in_short([run['score'] for run in runs])}{', one seed' * (len(runs) == 1)}"
+            few = {1: ", one seed", 2: ", two seeds"}.get(len(runs), "")
+            score = f"Pong {in_short([run['score'] for run in runs])}{few}"
             took = duration(60 * statistics.median(run["minutes"] for run in runs))
         else:
             score, took = "not measured", ""

@@ -140,7 +140,9 @@ def middle(values):
 
 
 def plot_runs(path, groups, against="steps", title=""):
-    """Learning curves of groups of runs in one picture: each run thin, over them `middle` and its interval.
+    """Learning curves of groups of runs in one picture: each run thin, and `middle` over them.
+
+    The interval is drawn for four or more runs.
 
     Args:
         path: of the PNG.
@@ -159,8 +161,9 @@ def plot_runs(path, groups, against="steps", title=""):
         count = len(curves)
         runs = "1 run" if count == 1 else f"{'interquartile mean' if count > 3 else 'mean'} of {count} runs"
         axes.plot(points, mean, color=f"C{i}", linewidth=2, label=f"{name}, {runs}")
-        axes.fill_between(points, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
-    if max(map(len, groups.values())) > 1:
+        if count > 3:
+            axes.fill_between(points, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
+    if max(map(len, groups.values())) > 3:
         axes.fill_between([], [], color="0.5", alpha=0.25, linewidth=0, label="95 % interval of the mean")
     axes.set(xlabel={"steps": "environment steps"}.get(against, against), ylabel="return, mean of the last games")
     axes.set_title(title)

@@ -27,9 +27,9 @@ Differs from the source in (book/ppo_atari.md):
 
     python recipes/ppo_atari.py --network=small --precision=bfloat16
 
-5 seeds of Pong, 100 greedy games each: median 19.34, lowest 17.86; 18 minutes of training on
-one core of an AMD EPYC. In training, where actions are sampled, 20 games in a row averaged 18 on 2 of
-5 seeds, after 13 to 16 minutes (book/results/ppo_atari/pong.json)
+5 seeds of Pong, 100 greedy games each: median 19.34, lowest 17.86; 18 minutes of training on one core of an AMD EPYC.
+In training, where actions are sampled, 20 games in a row averaged 18 on 2 of 5 seeds, after 13 to 16 minutes
+(book/results/ppo_atari/pong.json)
 
 --resume does not bring back the games in progress: new ones start in their place.
 """

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import pong  # noqa: E402
+
+from common.files import read_episodes  # noqa: E402
+from recipes import hardcoded_cartpole  # noqa: E402
 
 GAMES = {
     "episode_return": np.array([18.0, 17, 18, 18, 19]),
@@ -32,6 +36,17 @@ GAMES = {
 )
 def test_the_moment_of_a_goal_by_hand(games, goal, wanted):
     assert pong.moment(GAMES, games, goal) == wanted
+
+
+def test_what_is_kept_of_a_run_is_what_the_run_says(tmp_path):
+    run = hardcoded_cartpole.train(episodes=25, logdir=str(tmp_path / "run"))
+    kept, episodes = pong.summary(run, 0), read_episodes(run)
+    assert kept["score"] == np.mean(json.loads((run / "evaluation.json").read_text())["scores"])
+    assert kept["last_20_at_18"][1] == episodes["step"][19]  # the hand-written rule is above 18 from the start
+    last = episodes["episode_return"][-20:].mean()
+    for curve, column in (("curve", "seconds"), ("curve_in_steps", "step")):
+        x, y = kept[curve]
+        assert x[-1] == pytest.approx(episodes[column][-1], abs=0.06) and y[-1] == pytest.approx(last, abs=0.006)
 
 
 def test_medians_of_which_some_never_come():
@@ -62,8 +77,9 @@ def test_the_pages_show_the_results():
     assert {path.name for path in found} >= {"ppo_atari.md", "ppo_atari.py"}
     for path, text in found.items():
         assert path.read_text() == text
-    small = pong.saved("ppo_atari")["small bfloat16"]
-    assert pong.in_words(small) in (ROOT / "recipes" / "ppo_atari.py").read_text()
+    small, rainbow = pong.saved("ppo_atari")["small bfloat16"], pong.saved("rainbow_atari")["Rainbow"]
+    for recipe, runs in (("ppo_atari", small), ("rainbow_atari", rainbow)):
+        assert pong.in_words(recipe, runs) in (ROOT / "recipes" / f"{recipe}.py").read_text()
     scores, minutes = [run["score"] for run in small], np.median([run["minutes"] for run in small])
     readme = " ".join((ROOT / "README.md").read_text().split())
     assert f"in {minutes:.0f} minutes on one core" in readme
