@@ -196,7 +196,7 @@ def train(
         learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         buffer_size: capacity of the replay memory, in steps.
         burn_in: steps before a drawn one that only bring the state up to date, in no loss.
-        length: steps to learn from, from a drawn one on; each of them, and of the burn-in, is compiled.
+        length: steps to learn from, from a drawn one on; compiling takes longer the longer they and burn_in are.
         learning_starts: steps before the first update.
         epsilon_final: probability of a random action after the decay.
         epsilon_decay_steps: steps in which the probability of a random action falls linearly from 1 to epsilon_final.

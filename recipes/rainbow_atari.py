@@ -42,9 +42,9 @@ improvements and Adam's epsilon, which is 1.5e-4 there.
 Processor. In training, with noise in the head, 20 games in a row averaged 18 on 1 of 2 seeds, after 60 minutes
 (book/results/rainbow_atari/pong.json)
 
-DQN, with half as many updates per step, scored 18.44 on one seed, and 20 of its games never averaged 18 (benchmarks/
-pong.py). On the image probe all three seeds of Rainbow average 3.9 of 4 after 448 to 512 steps, and score 4 at the end
-(benchmarks/rainbow_ablation.py).
+DQN with three-step rewards and half as many updates per step scored 18.44 on its one seed, and in training no 20 of its
+games in a row averaged 18 (book/results/dqn_atari/pong.json). On the image probe all three seeds of Rainbow average 3.9
+of 4 after 448 to 512 steps, and score 4 at the end (benchmarks/rainbow_ablation.py).
 
 --resume does not bring back the games in progress: new ones start in their place. Without --save_memory the replay
 memory is lost, too, and fills again before learning continues.
