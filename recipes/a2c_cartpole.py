@@ -184,7 +184,7 @@ def train(
         hidden_units: width of the two hidden layers of each network.
         value_scale: factor of the critic's last layer; as large as values become, 1 / (1 - gamma) for rewards of 1.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
         rollout_length: steps of each game between two updates.
         gamma: discount factor per step.
@@ -211,6 +211,7 @@ def train(
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
+            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             # (1) Play.
             actor, rollout = actor_of(model), []
             for _ in range(rollout_length):
@@ -223,7 +224,6 @@ def train(
                 run.log_steps(carry.step, reward, playing, carry.ended, loss=carry.loss, entropy=carry.entropy)
 
             # Learn.
-            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             obs, *others = map(np.stack, zip(*rollout, strict=True))
             results = update(np.concatenate([obs, carry.obs[None]]), *others)
             carry.loss, carry.entropy = (finite(x, carry.step) for x in results)

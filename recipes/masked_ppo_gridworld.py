@@ -246,7 +246,7 @@ def train(
         num_envs: games played side by side.
         hidden_units: width of the two hidden layers of each network.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         adam_epsilon: what Adam adds to the root of the mean squared gradient.
         max_gradient_norm: a longer gradient, of all weights together, is shortened to this length.
         orthogonal: orthogonal initial weights with gains of their own; otherwise Glorot's.
@@ -292,6 +292,7 @@ def train(
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
+            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             # (2) Play.
             actor, rollout = actor_of(model), []
             for _ in range(rollout_length):
@@ -305,7 +306,6 @@ def train(
                 run.log_steps(carry.step, reward, playing, carry.ended, **losses)
 
             # Learn.
-            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
             obs, *others = map(np.stack, zip(*rollout, strict=True))
             results = update(np.concatenate([obs, carry.obs[None]]), *others, minibatches)

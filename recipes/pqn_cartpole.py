@@ -170,7 +170,7 @@ def train(
         num_envs: games played side by side.
         hidden_units: width of both hidden layers.
         learning_rate: initial learning rate of Adam.
-        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0, the rate of the last round.
+        learning_rate_decay_steps: steps in which the learning rate falls linearly to 0.
         epsilon_final: probability of a random action after the decay.
         epsilon_decay_steps: steps in which the probability of a random action falls linearly from 1 to epsilon_final.
         rollout_length: steps of each game between two rounds of updates.
@@ -202,6 +202,7 @@ def train(
 
     with closing(envs), run:
         while run.episode < episodes and carry.step < steps and not run.interrupted:
+            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             weights, rollout = model.get_weights(), []
             for _ in range(rollout_length):
                 # (1) Act.
@@ -219,7 +220,6 @@ def train(
                 run.log_steps(carry.step, reward, playing, carry.ended, epsilon=epsilon, mean_loss=carry.loss)
 
             # Learn from the rollout.
-            optimizer.learning_rate = linear(carry.step, learning_rate, 0.0, learning_rate_decay_steps)
             minibatches = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).reshape(-1, batch_size)
             carry.loss = finite(update(*map(np.stack, zip(*rollout, strict=True)), minibatches), carry.step)
 

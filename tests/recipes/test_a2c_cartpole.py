@@ -434,8 +434,9 @@ def test_the_flags_reach_the_update_and_the_optimizer(tmp_path, monkeypatch):
         value_weight=0.125, entropy_weight=0.0625, eval_episodes=0,
     )  # fmt: skip
     assert reached[0] == ((0.5, 0.75, 0.125, 0.0625), 0.25)
-    # After 5 steps of two games, 5 more, a reset of both and 4 steps, so 8, and again 5: .1 * (1 - 10 / 40) and so on.
-    np.testing.assert_allclose(reached[1], [0.075, 0.05, 0.03, 0.005], rtol=1e-6)
+    # The rate is that of a rollout's first step: 5 steps of two games, 5 more, then a reset of both and 4 steps make
+    # 0, 10, 20 and 28, so .1 * (1 - 10 / 40) and so on.
+    np.testing.assert_allclose(reached[1], [0.1, 0.075, 0.05, 0.03], rtol=1e-6)
     assert read_episodes(tmp_path / "run")["step"].tolist() == [20, 20]
 
 

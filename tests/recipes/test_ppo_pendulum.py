@@ -526,8 +526,9 @@ def test_the_flags_reach_the_network_the_update_and_the_optimizer(tmp_path, monk
     obs_size, action_space, *others = reached[0]
     assert (obs_size, action_space.shape, others) == (1, (2,), [3, -0.125])
     assert reached[1:] == [settings, (1e-3, 0.25, None)]
-    # After 5 steps of two games, 5 more, a reset of both and 4 steps, so 8, and again 5: .1 * (1 - 10 / 40) and so on.
-    np.testing.assert_allclose(rates, [0.075, 0.05, 0.03, 0.005], rtol=1e-6)
+    # The rate is that of a rollout's first step: 5 steps of two games, 5 more, then a reset of both and 4 steps make
+    # 0, 10, 20 and 28, so .1 * (1 - 10 / 40) and so on.
+    np.testing.assert_allclose(rates, [0.1, 0.075, 0.05, 0.03], rtol=1e-6)
     for minibatches in rounds:  # each epoch takes each step once, in an order of its own
         orders = minibatches.reshape(3, 10)
         assert (np.sort(orders) == np.arange(10)).all() and (orders[0] != orders[1]).any()
