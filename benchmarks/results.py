@@ -1,6 +1,6 @@
 """Every recipe with its defaults over many seeds: does it reach its goal, after how many games, steps and seconds?
 
-30 seeds where training takes less than ten seconds, 10 where it takes longer, 5 where it takes minutes. They are the
+30 seeds where training takes about ten seconds or less, 10 where it takes longer, 5 where it takes minutes. They are the
 seeds from 1000 on, not used to choose settings. One run per core, each with one thread. A run stays in runs/results/,
 where a later start of this program finds it; one that was interrupted, or that is of another commit, begins anew.
 
@@ -84,7 +84,7 @@ GOALS = {
     "hardcoded_cartpole": ("hardcoded_cartpole", [], mean_score, 40, MANY),
     "q_table_frozenlake": ("q_table_frozenlake", [], success, 0.7401, MANY),
     "q_table_frozenlake, gamma 0.95": ("q_table_frozenlake", ["--gamma=0.95"], success, 0.7297, MANY),
-    "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70, SOME),
+    "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70, MANY),
     "value_iteration_frozenlake": ("value_iteration_frozenlake", [], success, 0.7401, MANY),
     "value_iteration_frozenlake, policy": ("value_iteration_frozenlake", ["--method=policy"], success, 0.7401, MANY),
     "monte_carlo_blackjack": ("monte_carlo_blackjack", [], as_published, 0.95, MANY),
@@ -107,8 +107,8 @@ GOALS = {
     "drqn_cartpole": ("drqn_cartpole", [], mean_score, 475, SOME),
     "pqn_cartpole": ("pqn_cartpole", [], mean_score, 475, MANY),
     "a2c_cartpole": ("a2c_cartpole", [], mean_score, 475, SOME),
-    "ppo_cartpole": ("ppo_cartpole", [], mean_score, 475, SOME),
-    "masked_ppo_gridworld": ("masked_ppo_gridworld", [], mean_score, -5, SOME),
+    "ppo_cartpole": ("ppo_cartpole", [], mean_score, 475, MANY),
+    "masked_ppo_gridworld": ("masked_ppo_gridworld", [], mean_score, -5, MANY),
     "ppo_pendulum": ("ppo_pendulum", [], mean_score, -165, MANY),
     "ppo_pendulum, lambda 0.95": ("ppo_pendulum", ["--gae_lambda=0.95"], mean_score, -165, MANY),
     "ddpg_pendulum": ("ddpg_pendulum", [], mean_score, -152, SOME),
@@ -117,9 +117,9 @@ GOALS = {
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
-    "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, SOME),
-    "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, SOME),
-    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, SOME),
+    "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
+    "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
+    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
 }
 
 # name of the runs → what the text prints itself, and the best that others publish, with its budget
