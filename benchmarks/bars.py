@@ -83,7 +83,7 @@ MILLION = (  # more games and longer rollouts, fewer passes
 SETTINGS = {
     "CartPole-v1": dict.fromkeys(FAMILY),
     "CartPoleNoVelocity-v1": {"drqn_cartpole": None, "dqn_cartpole": ""},
-    "CartPole-v1-100k": {"ppo_cartpole": None},
+    "CartPole-v1-100k": {"ppo_cartpole": "--gamma=0.98 --gae_lambda=0.8"},
     "CartPole-v1-500k": {"a2c_cartpole": None},
     "MaskedGridworld-v0": {"masked_ppo_gridworld": None, "ppo_cartpole": ""},
     "Pendulum-v1": {"ddpg_pendulum": None, "td3_pendulum": None, "sac_pendulum": None},
