@@ -84,7 +84,7 @@ GOALS = {
     "hardcoded_cartpole": ("hardcoded_cartpole", [], mean_score, 40, MANY),
     "q_table_frozenlake": ("q_table_frozenlake", [], success, 0.7401, MANY),
     "q_table_frozenlake, gamma 0.95": ("q_table_frozenlake", ["--gamma=0.95"], success, 0.7297, MANY),
-    "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70, MANY),
+    "q_network_frozenlake": ("q_network_frozenlake", [], success, 0.70, SOME),
     "value_iteration_frozenlake": ("value_iteration_frozenlake", [], success, 0.7401, MANY),
     "value_iteration_frozenlake, policy": ("value_iteration_frozenlake", ["--method=policy"], success, 0.7401, MANY),
     "monte_carlo_blackjack": ("monte_carlo_blackjack", [], as_published, 0.95, MANY),
@@ -117,9 +117,9 @@ GOALS = {
     "nfq_gridworld": ("nfq_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
     "nfq_gridworld, obstacle": ("nfq_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
     "nfq_gridworld, random goal": ("nfq_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
-    "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, MANY),
-    "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, MANY),
-    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, MANY),
+    "dqn_gridworld": ("dqn_gridworld", ["--env_id=grids/Simple-v0"], shortest, 1, SOME),
+    "dqn_gridworld, obstacle": ("dqn_gridworld", ["--env_id=grids/Obstacle-v0"], shortest, 1, SOME),
+    "dqn_gridworld, random goal": ("dqn_gridworld", ["--env_id=grids/RandomGoal-v0"], reached, 1, SOME),
 }
 
 # name of the runs → what the text prints itself, and the best that others publish, with its budget
