@@ -31,7 +31,7 @@ import numpy as np
 from results import between_marks, clean_tree
 
 from common.files import read_episodes, write_json, write_text
-from common.plots import at_points, plot_runs, smoothed
+from common.plots import plot_runs, smoothed
 
 ROOT = Path(__file__).parent.parent
 RESULTS, BOOK, RECIPES = ROOT / "book" / "results", ROOT / "book", ROOT / "recipes"
@@ -85,7 +85,7 @@ def summary(run, seed):
     for name, against in (("curve", "seconds"), ("curve_in_steps", "steps")):
         x, mean = smoothed(run, against)
         points = np.linspace(x[0], x[-1], 200)
-        curves[name] = [points.round(1).tolist(), at_points(points, x, mean).round(2).tolist()]
+        curves[name] = [points.round(1).tolist(), np.interp(points, x, mean).round(2).tolist()]
     return {
         "seed": seed,
         "score": float(np.mean(json.loads((run / "evaluation.json").read_text())["scores"])),

@@ -29,7 +29,7 @@ from results import clean_tree
 
 from common.files import read_episodes, write_json, write_text
 from common.machine import commit, processor
-from common.plots import at_points, plot_runs, smoothed
+from common.plots import plot_runs, smoothed
 
 ROOT = Path(__file__).parent.parent
 IMPORT = "from common.networks import mlp"
@@ -127,7 +127,7 @@ def measure(recipe, name, seed):
         done = one_run(f"{copy} {flags}", seed, run)
         step, mean = smoothed(run)
         points = np.linspace(step[0], step[-1], 100)
-        curve = points.round().tolist(), at_points(points, step, mean).round(1).tolist()
+        curve = points.round().tolist(), np.interp(points, step, mean).round(1).tolist()
         return {**done, "steps_to_475": steps_to(read_episodes(run)), "curve": curve}
 
 

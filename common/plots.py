@@ -113,14 +113,6 @@ def smoothed(folder, against="steps"):
     return x[is_last], mean[is_last]
 
 
-def at_points(points, x, y):
-    """Values y [N] at rising places x [N] → at each point the last value that is not after it, [P].
-
-    Before all of them it is the first value, and after them the last: a run that has ended stays where it was.
-    """
-    return y[np.maximum(np.searchsorted(x, points, side="right") - 1, 0)]
-
-
 def middle(values):
     """Values of several runs, [S, P] → the mean of the middle half of them, [P], and its 95 % interval, [2, P].
 
@@ -142,7 +134,8 @@ def middle(values):
 def plot_runs(path, groups, against="steps", title=""):
     """Learning curves of groups of runs in one picture: each run thin, and `middle` over them.
 
-    The interval is drawn for four or more runs.
+    The interval is drawn for four or more runs. Between two points of a curve there is a straight line, and a run that
+    has ended stays at its last value.
 
     Args:
         path: of the PNG.
@@ -154,7 +147,7 @@ def plot_runs(path, groups, against="steps", title=""):
     axes = figure.subplots()
     for i, (name, curves) in enumerate(groups.items()):
         points = np.linspace(min(x[0] for x, _ in curves), max(x[-1] for x, _ in curves), 200)
-        mean, (low, high) = middle(np.stack([at_points(points, x, y) for x, y in curves]))
+        mean, (low, high) = middle(np.stack([np.interp(points, x, y) for x, y in curves]))
         for x, y in curves:
             some = slice(None, None, -(-len(x) // 2_000))
             axes.plot(x[some], y[some], color=f"C{i}", alpha=0.25, linewidth=0.6)

@@ -33,10 +33,10 @@ Differs from the source in (book/a2c_cartpole.md):
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
     mean return of 100 greedy games  500; 10 of 10 at 475 or more
-    games                            1,808 (1,672 to 2,222)
-    steps                            499,914 (498,812 to 500,088)
-    training                         13.57 (13.07 to 14.65) s
-    whole process                    18.03 (17.44 to 19.23) s
+    games                            1,852 (1,689 to 2,529)
+    steps                            499,633 (499,171 to 500,149)
+    training                         22.31 (20.13 to 34.98) s
+    whole process                    29.95 (26.44 to 47.56) s
 """
 
 from __future__ import annotations

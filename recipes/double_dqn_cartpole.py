@@ -20,11 +20,11 @@ Source: van Hasselt, Guez, Silver, Deep Reinforcement Learning with Double Q-lea
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (151.86 to 500); 25 of 30 at 475 or more
+    mean return of 100 greedy games  500 (152.82 to 500); 25 of 30 at 475 or more
     games                            231.5 (200 to 376)
     steps                            49,670 (47,852 to 50,001)
-    training                         10.08 (8.963 to 10.77) s
-    whole process                    14.3 (12.9 to 15.34) s
+    training                         12.78 (12.25 to 15.35) s
+    whole process                    18.4 (17.41 to 21.75) s
 """
 
 from __future__ import annotations

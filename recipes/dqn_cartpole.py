@@ -31,11 +31,11 @@ Differs from the source in (book/dqn_cartpole.md):
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (177.51 to 500); 27 of 30 at 475 or more
+    mean return of 100 greedy games  500 (178.8 to 500); 27 of 30 at 475 or more
     games                            236 (206 to 371)
     steps                            49,690 (48,327 to 50,003)
-    training                         9.111 (8.591 to 9.473) s
-    whole process                    13.44 (12.6 to 13.98) s
+    training                         12.42 (11.09 to 14.29) s
+    whole process                    18.15 (16.45 to 20.06) s
 """
 
 from __future__ import annotations

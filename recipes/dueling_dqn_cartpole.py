@@ -22,11 +22,11 @@ from it is listed in book/dueling_dqn_cartpole.md.
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (143.05 to 500); 27 of 30 at 475 or more
+    mean return of 100 greedy games  500 (142.65 to 500); 27 of 30 at 475 or more
     games                            224 (201 to 373)
     steps                            49,757 (47,340 to 50,005)
-    training                         11.1 (9.965 to 12.06) s
-    whole process                    15.83 (13.93 to 18.05) s
+    training                         13.52 (12.55 to 14.33) s
+    whole process                    19.38 (18.24 to 20.28) s
 """
 
 from __future__ import annotations

@@ -24,13 +24,13 @@ Differs from the source in (book/masked_ppo_gridworld.md):
 
     python recipes/masked_ppo_gridworld.py
 
-10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -4.095 (-4.7 to -3.59); 10 of 10 at -5 or more
-    games                            14,468 (11,089 to 16,170)
-    steps                            100,146 (100,016 to 100,393)
-    training                         9.796 (9.225 to 10.38) s
-    whole process                    14.55 (13.59 to 15.17) s
+    mean return of 100 greedy games  -3.985 (-5.16 to -3.57); 29 of 30 at -5 or more
+    games                            14,490 (12,809 to 16,903)
+    steps                            100,240 (100,018 to 100,410)
+    training                         9.598 (8.718 to 11.02) s
+    whole process                    14.39 (13.47 to 16.54) s
 """
 
 from __future__ import annotations

@@ -26,13 +26,13 @@ Differs from the source in (book/ppo_cartpole.md):
 
     python recipes/ppo_cartpole.py
 
-10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (182.42 to 500); 9 of 10 at 475 or more
-    games                            323 (303 to 441)
-    steps                            99,721 (99,146 to 100,272)
-    training                         8.082 (7.567 to 8.53) s
-    whole process                    12.93 (12.21 to 13.35) s
+    mean return of 100 greedy games  500 (341.56 to 500); 29 of 30 at 475 or more
+    games                            321.5 (299 to 378)
+    steps                            99,532 (98,322 to 100,050)
+    training                         9.196 (7.941 to 10.72) s
+    whole process                    14.82 (12.76 to 16.66) s
 """
 
 from __future__ import annotations

@@ -32,18 +32,18 @@ Differs from the source in (book/ppo_pendulum.md):
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  -159.591 (-212.59 to -134.077); 18 of 30 at -165 or more
+    mean return of 100 greedy games  -157.8935 (-197.46 to -128.803); 18 of 30 at -165 or more
     games                            496
     steps                            99,200
-    training                         7.887 (7.566 to 8.258) s
-    whole process                    12.45 (12.02 to 12.9) s
+    training                         17.04 (12.5 to 19.3) s
+    whole process                    27.18 (20.23 to 29.09) s
 
     --gae_lambda=0.95
-    mean return of 100 greedy games  -162.183 (-589.998 to -134.945); 18 of 30 at -165 or more
+    mean return of 100 greedy games  -158.1215 (-516.862 to -137.752); 20 of 30 at -165 or more
     games                            496
     steps                            99,200
-    training                         7.781 (7.48 to 8.645) s
-    whole process                    12.31 (11.94 to 13.55) s
+    training                         16.82 (15.17 to 18.87) s
+    whole process                    27.14 (23.68 to 30.63) s
 """
 
 from __future__ import annotations

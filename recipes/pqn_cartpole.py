@@ -30,11 +30,11 @@ Differs from the authors' own settings for CartPole in (book/pqn_cartpole.md):
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (267.73 to 500); 29 of 30 at 475 or more
-    games                            243.5 (190 to 312)
-    steps                            50,268 (42,924 to 50,979)
-    training                         4.958 (4.319 to 5.459) s
-    whole process                    9.525 (8.67 to 10.2) s
+    mean return of 100 greedy games  500 (345.37 to 500); 28 of 30 at 475 or more
+    games                            225.5 (193 to 349)
+    steps                            50,836 (44,207 to 50,986)
+    training                         7.299 (6.003 to 12.59) s
+    whole process                    14.68 (13.06 to 24.18) s
 """
 
 from __future__ import annotations

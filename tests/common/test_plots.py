@@ -8,7 +8,6 @@ from matplotlib.image import imread
 
 from common import plots
 from common.plots import (
-    at_points,
     draw_grid,
     epsilon_greedy_values,
     middle,
@@ -158,12 +157,6 @@ def test_pictures_keep_their_pixels(tmp_path):
     np.testing.assert_array_equal((imread(tmp_path / "pictures" / "a.png")[..., 0] * 255).round(), pixels)
 
 
-def test_a_curve_between_and_beyond_its_games():
-    x, y = np.array([10.0, 20, 40]), np.array([1.0, 2, 3])
-    points = np.array([0.0, 10, 19, 20, 39, 40, 99])
-    np.testing.assert_array_equal(at_points(points, x, y), [1, 1, 1, 2, 2, 3, 3])
-
-
 def test_the_interquartile_mean_by_hand_and_its_interval():
     values = np.array([0.0, 10, 20, 30, 40, 50, 60, 1000])[:, None]  # a quarter of eight is two at either end
     mean, (low, high) = middle(values)
@@ -186,6 +179,8 @@ def test_a_picture_of_groups_has_a_line_for_each_run_and_a_band_for_four_or_more
     assert said == ["a, mean of 2 runs", "b, 1 run"]
     thick = axes.lines[2]
     assert thick.get_xdata()[[0, -1]].tolist() == [5, 30] and thick.get_ydata()[[0, -1]].tolist() == [1.5, 1.0]
+    # At 15 the two are halfway up and two thirds of the way down, 1.25 and 2/3; at 25 the second has ended, 1.75 and 0.
+    np.testing.assert_allclose(np.interp([15, 25], thick.get_xdata(), thick.get_ydata()), [0.9583, 0.875], atol=1e-4)
     assert imread(tmp_path / "runs.png").std() > 0
     plot_runs(tmp_path / "runs.png", {"a": [rising] * 4})
     axes = figures[1].axes[0]
