@@ -174,9 +174,10 @@ HEAD = """# Public bars
 Made by `python benchmarks/bars.py`. Each score is the mean return of 100 greedy games at the end of a run with the
 command shown; mean, lowest, median and highest are over the seeds. A command without flags has the runs of
 [README.md](README.md), seeds from 1000 on. The others have the seeds 0 to 9, on LunarLanderContinuous-v3 0 to 2, and
-their raw figures are in `bars.json`; their settings were chosen on seeds from 100 on. All of these but Acrobot in
-100,000 steps, MountainCar and PQN are of a time when neighbouring seeds played nearly the same 100 games, so the spread
-over the seeds is too small there.
+their raw figures are in `bars.json`; their settings were chosen on seeds from 100 on. All of these but PPO on CartPole,
+Acrobot in 100,000 steps, MountainCar and PQN are of a time when neighbouring seeds played nearly the same 100 games, so
+the spread over the seeds is too small there. The other runs of PPO are of a time when its last round had the learning
+rate 0.
 
 Seconds: of training, median, with the evaluations in between for commands without flags; each run has one core, and two
 run at once; the first two on LunarLanderContinuous-v3 shared one. Where other programs ran beside them they are more

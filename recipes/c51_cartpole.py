@@ -25,8 +25,8 @@ those of `recipes/dqn_cartpole.py`. How they differ from the source's is listed 
     mean return of 100 greedy games  500; 10 of 10 at 475 or more
     games                            198 (192 to 226)
     steps                            49,582 (47,586 to 49,928)
-    training                         15.89 (14.88 to 16.22) s
-    whole process                    20.87 (19.93 to 21.26) s
+    training                         21 (19.52 to 22) s
+    whole process                    27.2 (25.33 to 29.85) s
 """
 
 from __future__ import annotations

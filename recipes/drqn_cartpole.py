@@ -33,11 +33,11 @@ Differs from the source in (book/drqn_cartpole.md):
 
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  497.72 (431.19 to 500); 9 of 10 at 475 or more
+    mean return of 100 greedy games  497.17 (411.1 to 500); 9 of 10 at 475 or more
     games                            231 (213 to 251)
     steps                            49,237 (48,878 to 49,990)
-    training                         54.18 (50.97 to 56.4) s
-    whole process                    59.57 (56.23 to 61.07) s
+    training                         65.81 (61.46 to 69.74) s
+    whole process                    72.51 (68.43 to 76.28) s
 """
 
 from __future__ import annotations

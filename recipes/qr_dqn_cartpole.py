@@ -22,11 +22,11 @@ in book/qr_dqn_cartpole.md.
 
 10 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (481.59 to 500); 10 of 10 at 475 or more
+    mean return of 100 greedy games  500 (489.8 to 500); 10 of 10 at 475 or more
     games                            258.5 (216 to 281)
     steps                            49,550 (48,152 to 49,985)
-    training                         18.18 (16.85 to 18.86) s
-    whole process                    22.61 (21.81 to 23.42) s
+    training                         22.01 (20.63 to 23.72) s
+    whole process                    27.73 (26.52 to 29.02) s
 """
 
 from __future__ import annotations
