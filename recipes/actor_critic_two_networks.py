@@ -44,13 +44,13 @@ What one thing of the text at a time does:
 
     python recipes/actor_critic_two_networks.py
 
-30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (492.54 to 500); 30 of 30 at 475 or more
+    mean return of 100 greedy games  500 (489.68 to 500); 30 of 30 at 475 or more
     games                            800 (672 to 928)
     steps                            172,060 (133,126 to 205,126)
-    training                         4.862 (3.629 to 5.708) s
-    whole process                    11.67 (10.01 to 13.08) s
+    training                         4.185 (2.941 to 5.089) s
+    whole process                    9.585 (8.17 to 10.99) s
 
 `diff recipes/actor_critic_cartpole.py recipes/actor_critic_two_networks.py` shows what two networks change, and the
 entropy bonus. The saved model contains both: `model.get_layer("actor")` and `model.get_layer("critic")`.

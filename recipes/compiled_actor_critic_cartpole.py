@@ -22,11 +22,11 @@ loop on the device as in Hessel et al., Podracer architectures (https://arxiv.or
 
 30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (498.99 to 500); 30 of 30 at 475 or more
+    mean return of 100 greedy games  500 (496.89 to 500); 30 of 30 at 475 or more
     games                            4,426 (4,258 to 4,787)
     steps                            500,480 (499,744 to 500,736)
-    training                         2.005 (1.757 to 2.302) s
-    whole process                    10.41 (9.62 to 11.44) s
+    training                         2.087 (1.904 to 2.435) s
+    whole process                    10.79 (10.21 to 12.19) s
 """
 
 from __future__ import annotations
