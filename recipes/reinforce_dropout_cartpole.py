@@ -33,13 +33,13 @@ What one thing of the text at a time does:
 
     python recipes/reinforce_dropout_cartpole.py
 
-30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
-    mean return of 100 greedy games  500 (489.1 to 500); 30 of 30 at 475 or more
+    mean return of 100 greedy games  500 (491.38 to 500); 30 of 30 at 475 or more
     games                            512 (432 to 704)
     steps                            119,018 (99,366 to 182,492)
-    training                         8.314 (6.071 to 13.1) s
-    whole process                    15.21 (11.23 to 20.97) s
+    training                         9.5 (7.649 to 14.48) s
+    whole process                    14.7 (12.79 to 19.58) s
 
 `diff recipes/reinforce_cartpole.py recipes/reinforce_dropout_cartpole.py` shows what dropout changes. A truncated game
 is treated as if no reward came after it: without a critic there is no estimate of that reward.
