@@ -20,13 +20,13 @@ Differs from the source in (book/monte_carlo_blackjack.md):
 
     python recipes/monte_carlo_blackjack.py
 
-30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
     share of the 200 cells of the greedy policy that are as in figure 5.2  0.99 (0.97 to 1); 30 of 30 at 0.95 or more
     games                                                                  1,003,520
     steps                                                                  1,378,560 (1,375,762 to 1,381,657)
-    training                                                               4.915 (4.708 to 188.2) s
-    whole process                                                          19.45 (18.46 to 227.8) s
+    training                                                               5.054 (4.662 to 5.401) s
+    whole process                                                          18.01 (17.04 to 19.61) s
 """
 
 from __future__ import annotations
