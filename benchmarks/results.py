@@ -249,6 +249,9 @@ included, then of the whole process; other programs ran beside some of these run
 machine takes. Each folder here has the runs of one name: `runs.csv`, `times.json`, and `seeds.png` with every run and
 the interquartile mean.
 
+The results of Breakout are of a time when neighbouring seeds were evaluated in nearly the same 100 games, so the spread
+over its seeds is a little too small.
+
 Returns of Pendulum depend on the start of a game: single games deviate by about 85, so means of 100 games by 8.5, even
 for the same policy. Half the seeds of a policy that reaches a goal exactly are below it. The mean over the seeds, in
 [bars.md](bars.md), says more there.
