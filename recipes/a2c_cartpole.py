@@ -35,8 +35,8 @@ Differs from the source in (book/a2c_cartpole.md):
     mean return of 100 greedy games  500; 10 of 10 at 475 or more
     games                            1,852 (1,689 to 2,529)
     steps                            499,633 (499,171 to 500,149)
-    training                         22.31 (20.13 to 34.98) s
-    whole process                    29.95 (26.44 to 47.56) s
+    training                         17.18 (16.22 to 18.18) s
+    whole process                    22.66 (21.64 to 23.89) s
 """
 
 from __future__ import annotations

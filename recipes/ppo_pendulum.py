@@ -35,15 +35,15 @@ Differs from the source in (book/ppo_pendulum.md):
     mean return of 100 greedy games  -157.8935 (-197.46 to -128.803); 18 of 30 at -165 or more
     games                            496
     steps                            99,200
-    training                         17.04 (12.5 to 19.3) s
-    whole process                    27.18 (20.23 to 29.09) s
+    training                         10.27 (9.073 to 12.75) s
+    whole process                    16.11 (14.49 to 20.22) s
 
     --gae_lambda=0.95
     mean return of 100 greedy games  -158.1215 (-516.862 to -137.752); 20 of 30 at -165 or more
     games                            496
     steps                            99,200
-    training                         16.82 (15.17 to 18.87) s
-    whole process                    27.14 (23.68 to 30.63) s
+    training                         9.89 (8.878 to 11.37) s
+    whole process                    15.73 (14.25 to 17.72) s
 """
 
 from __future__ import annotations

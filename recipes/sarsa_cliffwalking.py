@@ -19,13 +19,13 @@ Differs from the source in (book/cliffwalking.md):
 
     python recipes/sarsa_cliffwalking.py
 
-30 seeds, median (lowest to highest), one core of an AMD EPYC, by `benchmarks/results.py`:
+30 seeds, median (lowest to highest), one core of an Intel(R) Xeon(R) Processor, by `benchmarks/results.py`:
 
     mean return of the last 100 games of training  -23.695 (-53.59 to -21.08); 29 of 30 at -40 or more
     games                                          500
     steps                                          12,919 (11,957 to 16,470)
-    training                                       0.335 (0.293 to 1.359) s
-    whole process                                  6.135 (5.55 to 196.6) s
+    training                                       0.3585 (0.284 to 1.636) s
+    whole process                                  5.865 (5.37 to 7.3) s
 """
 
 from __future__ import annotations
