@@ -1,8 +1,9 @@
 """Every recipe with its defaults over many seeds: does it reach its goal, after how many games, steps and seconds?
 
-30 seeds where training takes some ten seconds, 10 where it takes longer, 5 where it takes minutes. They are the
-seeds from 1000 on, not used to choose settings. One run per core, each with one thread. A run stays in runs/results/,
-where a later start of this program finds it; one that was interrupted, or that is of another commit, begins anew.
+30 seeds where training takes some ten seconds, 10 where it takes longer, 5 where it takes minutes; the network on the
+lake and DQN on the grid have 10, too. They are the seeds from 1000 on, not used to choose settings. One run per core,
+each with one thread. A run stays in runs/results/, where a later start of this program finds it; one that was
+interrupted, or that is of another commit, begins anew.
 
 Writes into book/results/<name>/: runs.csv (seed, value, games, steps: the same whenever it is made again), times.json
 (seconds, machine, versions, commit) and seeds.png (every run, the interquartile mean and its interval). Then
